@@ -1,0 +1,43 @@
+"""Where things are kept: rows, documents, keys; one transaction a unit; each tenant's apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core._face import face
+
+if TYPE_CHECKING:
+    from core.data.models import GlobalModel as GlobalModel
+    from core.data.models import TenantModel as TenantModel
+    from core.data.models import db as db
+    from core.data.models import new_id as new_id
+    from core.data.models import utcnow as utcnow
+    from core.data.tenancy import DEFAULT as DEFAULT
+    from core.data.tenancy import PLATFORM as PLATFORM
+    from core.data.tenancy import acting_in as acting_in
+    from core.data.tenancy import all_tenants as all_tenants
+    from core.data.tenancy import current_tenant as current_tenant
+    from core.data.unit import after_commit as after_commit
+    from core.data.unit import in_steps as in_steps
+    from core.data.unit import unit as unit
+    from core.data.unit import unit_or_none as unit_or_none
+
+__getattr__, __dir__, __all__ = face(
+    __name__,
+    {
+        "db": "core.data.models:db",
+        "GlobalModel": "core.data.models:GlobalModel",
+        "TenantModel": "core.data.models:TenantModel",
+        "new_id": "core.data.models:new_id",
+        "utcnow": "core.data.models:utcnow",
+        "unit": "core.data.unit:unit",
+        "unit_or_none": "core.data.unit:unit_or_none",
+        "after_commit": "core.data.unit:after_commit",
+        "in_steps": "core.data.unit:in_steps",
+        "DEFAULT": "core.data.tenancy:DEFAULT",
+        "PLATFORM": "core.data.tenancy:PLATFORM",
+        "acting_in": "core.data.tenancy:acting_in",
+        "current_tenant": "core.data.tenancy:current_tenant",
+        "all_tenants": "core.data.tenancy:all_tenants",
+    },
+)

@@ -1,0 +1,291 @@
+"""The outbox: what must happen after a commit, written in the same transaction as what it follows from.
+
+After the commit the process hands its rows to the queue at once and deletes them. Where it cannot (killed, Redis
+away), a sweep does so later under the same ids. Rows are deleted and handed over inside one transaction, so two
+hands never take the same row; only a process that dies between the two leaves a job that is handed over twice.
+
+A short delay travels with the envelope, for the queue waits to the second. A long one stays here until it is nearly
+due: PostgreSQL keeps it through anything, and it takes no room in Redis meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from flask import Flask, current_app
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core import telemetry
+from core.contracts import SYSTEM, Principal
+from core.data.faults import as_refusal
+from core.data.models import db, new_id, utcnow
+from core.data.tenancy import bypass, tenant_or_none
+from core.data.unit import current_unit, unit
+from core.errors import REDIS_UNAVAILABLE
+
+log = logging.getLogger(__name__)
+
+MAX_PAYLOAD = 64 * 1024
+SETTLED = timedelta(seconds=10)
+"""How old a row must be before the sweep takes it: until then its own process is probably at it."""
+SHORT_DELAY = timedelta(seconds=60)
+LOOK_AHEAD = timedelta(seconds=10)
+"""How long before it is due the sweep hands a row over: a little more than the time between two sweeps."""
+REST = 2.0
+"""Seconds without fast path in this process once Redis has failed it."""
+
+Kind = Literal["task", "listener"]
+
+
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One job on its way: what to run with which payload, and in whose name. ``due_at`` means not before."""
+
+    id: UUID
+    kind: Kind
+    name: str
+    payload: dict[str, Any]
+    tenant_id: UUID | None = None
+    request_id: str | None = None
+    principal: Principal = SYSTEM
+    due_at: datetime | None = None
+    attempt: int = 1
+
+
+Deliver = Callable[[Sequence[Envelope]], None]
+
+
+class OutboxRow(db.Model):  # type: ignore[name-defined]
+    """An envelope that has not been handed over. Fenced by tenant; the board's own rows have none."""
+
+    __tablename__ = "core_outbox"
+    __table_args__ = (sa.Index("ix_core_outbox_due_at", "due_at"),)
+
+    id: Mapped[UUID] = mapped_column(sa.Uuid, primary_key=True)
+    tenant_id: Mapped[UUID | None] = mapped_column(sa.Uuid)
+    kind: Mapped[str] = mapped_column(sa.String(20))
+    name: Mapped[str] = mapped_column(sa.String(200))
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    context: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    due_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
+    created_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True), default=utcnow)
+    attempts: Mapped[int] = mapped_column(sa.Integer, default=0)
+    last_error: Mapped[str | None] = mapped_column(sa.String(500))
+
+
+class Outbox:
+    """One board's way out: the deliverer that ``background`` puts in, and when it last failed."""
+
+    def __init__(self) -> None:
+        self.deliver: Deliver | None = None
+        self.resting_until = 0.0
+
+    def open(self) -> bool:
+        return self.deliver is not None and time.monotonic() >= self.resting_until
+
+    def rest(self) -> None:
+        self.resting_until = time.monotonic() + REST
+
+
+def init_app(app: Flask) -> None:
+    app.extensions["pegboard.outbox"] = Outbox()
+
+
+def set_deliverer(app: Flask, deliver: Deliver) -> None:
+    """``deliver`` puts envelopes on the queue, all or none, in one round trip; it raises when it cannot."""
+    app.extensions["pegboard.outbox"].deliver = deliver
+
+
+def put(
+    kind: Kind,
+    name: str,
+    payload: Any,
+    delay: float = 0,
+    *,
+    principal: Principal = SYSTEM,
+    id: UUID | None = None,
+) -> UUID:
+    """Write a row in the current unit (``LookupError`` outside one) and answer the job's id.
+
+    ``payload`` is a dict or Struct of what JSON can carry, ids, times and decimals included, up to 64 KiB
+    (``ValueError``); ``delay`` is in seconds.
+    """
+    work = current_unit()
+    tenant = tenant_or_none()
+    envelope = Envelope(
+        id=id or new_id(),
+        kind=kind,
+        name=name,
+        payload=_plain(name, payload),
+        tenant_id=tenant.id if tenant else None,
+        request_id=telemetry.request_id(),
+        principal=principal,
+        due_at=utcnow() + timedelta(seconds=delay) if delay > 0 else None,
+    )
+    db.session.add(_row(envelope))
+    if "outbox" not in work.notes:
+        work.notes["outbox"] = []
+        work.after_commit(lambda: _hand_over(work.notes["outbox"]))
+    work.notes["outbox"].append(envelope)
+    return envelope.id
+
+
+def park(envelope: Envelope) -> None:
+    """Write a job that was on its way already, and that the queue does not take back, into the outbox for the sweep."""
+    row = _row(envelope)
+    values = {name: getattr(row, name) for name in ("id", "tenant_id", "kind", "name", "payload", "context", "due_at")}
+    with bypass("outbox sweep"), unit():
+        db.session.execute(postgresql.insert(OutboxRow).values(values).on_conflict_do_nothing())
+
+
+def _plain(name: str, payload: Any) -> dict[str, Any]:
+    try:
+        plain: dict[str, Any] = msgspec.to_builtins(payload, str_keys=True)
+        size = len(msgspec.json.encode(plain))
+    except (TypeError, ValueError) as exc:
+        raise ValueError(f"{name}: the arguments cannot travel as JSON ({exc}); pass ids and plain values") from exc
+    if size > MAX_PAYLOAD:
+        raise ValueError(
+            f"{name}: the arguments take {size} bytes and a job carries at most {MAX_PAYLOAD};"
+            " store the data (service(ObjectStore), a row) and pass its key"
+        )
+    return plain
+
+
+def _row(envelope: Envelope) -> OutboxRow:
+    context = {
+        "request_id": envelope.request_id,
+        "principal": msgspec.to_builtins(envelope.principal),
+        "attempt": envelope.attempt,
+    }
+    return OutboxRow(
+        id=envelope.id,
+        tenant_id=envelope.tenant_id,
+        kind=envelope.kind,
+        name=envelope.name,
+        payload=envelope.payload,
+        context=context,
+        due_at=envelope.due_at,
+    )
+
+
+def _envelope(row: OutboxRow) -> Envelope:
+    plain = {
+        "id": row.id,
+        "kind": row.kind,
+        "name": row.name,
+        "payload": row.payload,
+        "tenant_id": row.tenant_id,
+        "due_at": row.due_at,
+        **row.context,
+    }
+    return msgspec.convert(plain, Envelope)
+
+
+def _outbox() -> Outbox:
+    box: Outbox = current_app.extensions["pegboard.outbox"]
+    return box
+
+
+# -- the fast path ----------------------------------------------------------------------------------------------
+
+
+def _hand_over(envelopes: list[Envelope]) -> None:
+    """Right after the commit, in the tenant that wrote the rows. What fails here is left to the sweep."""
+    box = _outbox()
+    soon = utcnow() + SHORT_DELAY
+    ready = [envelope for envelope in envelopes if envelope.due_at is None or envelope.due_at <= soon]
+    if not ready or not box.open():
+        return
+    try:
+        with unit():
+            # Losing this deletion in a crash costs one repeated job, so it need not wait for the disk.
+            db.session.execute(sa.text("set local synchronous_commit = off"))
+            there = _delete(envelope.id for envelope in ready)
+            # Rows of a savepoint that was rolled back are not there, nor are rows that a sweep was quicker with.
+            _deliver(box, [envelope for envelope in ready if envelope.id in there], "fast")
+    except Exception as exc:  # the commit stands; the sweep will see to it
+        box.rest()
+        log.warning("jobs are left to the sweep", extra={"jobs": len(ready), "reason": _brief(exc)})
+
+
+def _deliver(box: Outbox, envelopes: Sequence[Envelope], path: Literal["fast", "sweep"]) -> None:
+    if envelopes and box.deliver is not None:
+        box.deliver(envelopes)
+        for _ in envelopes:
+            telemetry.count("outbox_rows_total", path=path)
+
+
+def _delete(ids: Iterable[UUID]) -> set[UUID]:
+    gone = sa.delete(OutboxRow).where(OutboxRow.id.in_(list(ids))).returning(OutboxRow.id)
+    return set(db.session.scalars(gone, execution_options={"synchronize_session": False}))
+
+
+# -- the sweep --------------------------------------------------------------------------------------------------
+
+
+def sweep(limit: int = 500, settled: timedelta = SETTLED) -> int:
+    """Hand over what other hands left: rows older than ``settled`` that are due, or nearly.
+
+    Answers how many it took. A row that cannot be handed over keeps the reason, waits longer each time and holds
+    up nobody. Raises what the queue raised when it was unreachable; then every row stays as it is.
+    """
+    box = _outbox()
+    if box.deliver is None:
+        return 0
+    now = utcnow()
+    with bypass("outbox sweep"), unit():
+        waiting = (
+            sa.select(OutboxRow)
+            .where(OutboxRow.created_at <= now - settled)
+            .where(sa.or_(OutboxRow.due_at.is_(None), OutboxRow.due_at <= now + LOOK_AHEAD))
+            .order_by(OutboxRow.created_at, OutboxRow.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        rows = db.session.scalars(waiting).all()
+        if rows:
+            _delete(_taken(box, rows))
+    return len(rows)
+
+
+def _taken(box: Outbox, rows: Sequence[OutboxRow]) -> list[UUID]:
+    """The rows that are on the queue now: all in one go or, where that is refused, one by one."""
+    try:
+        _deliver(box, [_envelope(row) for row in rows], "sweep")
+        return [row.id for row in rows]
+    except Exception as exc:
+        if _away(exc):
+            raise
+    taken = []
+    for row in rows:
+        try:
+            _deliver(box, [_envelope(row)], "sweep")
+            taken.append(row.id)
+        except Exception as exc:
+            if _away(exc):
+                break
+            row.attempts += 1
+            row.last_error = _brief(exc)[:500]
+            row.due_at = utcnow() + LOOK_AHEAD + timedelta(seconds=min(10 * 2**row.attempts, 3600))
+            log.error(
+                "a job cannot be handed over", extra={"job": str(row.id), "task": row.name, "reason": _brief(exc)}
+            )
+    return taken
+
+
+def _away(exc: Exception) -> bool:
+    refusal = as_refusal(exc)
+    return refusal is not None and refusal.code == REDIS_UNAVAILABLE
+
+
+def _brief(exc: Exception) -> str:
+    return f"{type(exc).__name__}: {exc}"
