@@ -1,0 +1,156 @@
+"""Who is asking: the current principal, and a strict verifier around flask-jwt-extended's access tokens.
+
+The engine alone accepts any ``typ``, missing ``iss``/``aud``/``jti`` and padded base64; what it lets through is
+held here to RFC 9068 (``at+jwt``), to pinned algorithms and to our own keys by ``kid``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
+from uuid import UUID
+
+import jwt
+import msgspec
+from flask import Flask, current_app
+from flask_jwt_extended import JWTManager, create_access_token, decode_token
+from flask_jwt_extended.exceptions import JWTExtendedException
+
+from core.config import BoardSettings
+from core.contracts import ANONYMOUS, Authenticator, Principal, service
+from core.errors import TOKEN_EXPIRED, TOKEN_INVALID, Refused
+from core.trust import secrets
+
+ACCESS_TTL = timedelta(minutes=15)
+ALGORITHM = "HS256"
+AUDIENCE = "pegboard"
+TOKEN_TYPE = "at+jwt"
+MAX_TOKEN_LENGTH = 4096
+CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
+_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
+
+_principal: ContextVar[Principal] = ContextVar("principal", default=ANONYMOUS)
+
+
+class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A token's header; ``crit`` and whatever else would ask for more than we understand is refused."""
+
+    alg: str
+    typ: str
+    kid: str
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """What an access token must say, each with its type; RFC 9068 plus session, tenant and the engine's ``type``."""
+
+    iss: str
+    aud: str
+    sub: UUID
+    sid: UUID
+    tid: UUID
+    jti: str
+    iat: int
+    exp: int
+    type: str
+
+
+def current_principal() -> Principal:
+    """Who this request, frame or job acts for; anonymous where nobody is signed in."""
+    return _principal.get()
+
+
+@contextmanager
+def acting_as(who: Principal) -> Iterator[Principal]:
+    """Do what follows in the name of ``who``."""
+    token = _principal.set(who)
+    try:
+        yield who
+    finally:
+        _principal.reset(token)
+
+
+def init_app(app: Flask) -> None:
+    """Prepare keys and the JWT engine."""
+    board: BoardSettings = app.extensions["pegboard.settings"]
+    keys = _keys(board)
+    app.extensions["pegboard.access_keys"] = keys
+    app.config.update(
+        JWT_ALGORITHM=ALGORITHM,
+        JWT_DECODE_ALGORITHMS=[ALGORITHM],
+        JWT_ACCESS_TOKEN_EXPIRES=ACCESS_TTL,
+        JWT_ENCODE_ISSUER=board.api_url,
+        JWT_DECODE_ISSUER=board.api_url,
+        JWT_ENCODE_AUDIENCE=AUDIENCE,
+        JWT_DECODE_AUDIENCE=AUDIENCE,
+        JWT_COOKIE_CSRF_PROTECT=False,
+    )
+    engine = JWTManager(app)
+    first = next(iter(keys))
+    engine.encode_key_loader(lambda identity: keys[first])
+    engine.decode_key_loader(lambda header, claims: keys[header["kid"]])
+    engine.additional_headers_loader(lambda identity: {"kid": first, "typ": TOKEN_TYPE})
+
+
+def _keys(board: BoardSettings) -> dict[str, bytes]:
+    """Every key that verifies, by ``kid``; the first one signs."""
+    material = [secrets.derive_from(key, "access-token") for key in board.secret_keys]
+    if board.jwt_access_secret:
+        material.insert(0, board.jwt_access_secret.encode())
+    return {secrets.key_id(key): key for key in material}
+
+
+def mint_access_token(user_id: UUID, session_id: UUID, tenant_id: UUID) -> tuple[str, int]:
+    """A signed access token and the seconds that it lives."""
+    token = create_access_token(str(user_id), additional_claims={"sid": str(session_id), "tid": str(tenant_id)})
+    return token, int(ACCESS_TTL.total_seconds())
+
+
+def verify_access_token(text: str) -> Principal:
+    """The principal behind a token. Raises ``Refused``: TOKEN_EXPIRED or TOKEN_INVALID (401)."""
+    header, claims = _strict_parts(text)
+    if header.alg != ALGORITHM or header.typ != TOKEN_TYPE or claims.type != "access":
+        raise _invalid()
+    if header.kid not in current_app.extensions["pegboard.access_keys"]:
+        raise _invalid()
+    try:
+        decode_token(text)
+    except jwt.ExpiredSignatureError:
+        raise Refused(TOKEN_EXPIRED, headers=CHALLENGE) from None
+    except (jwt.PyJWTError, JWTExtendedException, ValueError):
+        raise _invalid() from None
+    who = Principal("user", claims.sub, claims.tid, claims.sid)
+    if not service(Authenticator).session_stands(who, claims.iat):
+        raise _invalid()
+    return who
+
+
+def authenticate(authorization: str | None) -> Principal:
+    """The principal of an ``Authorization`` header (RFC 6750): anonymous without one, ``Refused`` for a bad one."""
+    if not authorization:
+        return ANONYMOUS
+    scheme, _, credential = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not credential:
+        raise _invalid()
+    return verify_access_token(credential)
+
+
+def _strict_parts(text: str) -> tuple[Header, Claims]:
+    """Header and claims, before any signature is checked, if each part is base64url in its only spelling.
+
+    RFC 7515, appendix C: no padding. What the engine would fill in by itself must be there in writing.
+    """
+    if len(text) > MAX_TOKEN_LENGTH or not _COMPACT.fullmatch(text):
+        raise _invalid()
+    try:
+        header, claims, _ = (secrets.decode64(part) for part in text.split("."))
+        return msgspec.json.decode(header, type=Header), msgspec.json.decode(claims, type=Claims)
+    except (secrets.BadSignature, msgspec.MsgspecError, UnicodeDecodeError):
+        raise _invalid() from None
+
+
+def _invalid() -> Refused:
+    return Refused(TOKEN_INVALID, headers=CHALLENGE)

@@ -1,0 +1,172 @@
+"""The strict verifier: what flask-jwt-extended would let through and the board does not."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import jwt
+import pytest
+from flask import Flask
+
+from core.contracts import ANONYMOUS
+from core.data.models import new_id
+from core.data.tenancy import DEFAULT
+from core.errors import Refused
+from core.trust.identity import (
+    acting_as,
+    authenticate,
+    current_principal,
+    mint_access_token,
+    verify_access_token,
+)
+
+
+@pytest.fixture
+def within(app: Flask) -> Iterator[Flask]:
+    with app.app_context():
+        yield app
+
+
+def encode(part: Any) -> str:
+    raw = part if isinstance(part, bytes) else json.dumps(part).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def forge(app: Flask, header: dict[str, Any] | None = None, **changes: Any) -> str:
+    """A token signed with the real key, with some of its header or claims changed or (``None``) left out."""
+    kid, key = next(iter(app.extensions["pegboard.access_keys"].items()))
+    now = int(time.time())
+    claims = {
+        "iss": app.config["JWT_ENCODE_ISSUER"],
+        "aud": "pegboard",
+        "sub": str(uuid4()),
+        "sid": str(uuid4()),
+        "tid": str(DEFAULT.id),
+        "jti": "j",
+        "iat": now,
+        "exp": now + 60,
+        "type": "access",
+        "fresh": False,
+        **changes,
+    }
+    full = {"alg": "HS256", "typ": "at+jwt", "kid": kid, **(header or {})}
+    body = ".".join(
+        encode({name: value for name, value in part.items() if value is not None}) for part in (full, claims)
+    )
+    return f"{body}.{encode(hmac.new(key, body.encode(), hashlib.sha256).digest())}"
+
+
+def refusal(token: str) -> str:
+    with pytest.raises(Refused) as caught:
+        verify_access_token(token)
+    assert caught.value.code.status == 401
+    assert "WWW-Authenticate" in caught.value.headers
+    return caught.value.code.name
+
+
+def test_a_minted_token_comes_back_as_its_principal(within: Flask) -> None:
+    user, session = new_id(), new_id()
+    token, lives = mint_access_token(user, session, DEFAULT.id)
+    who = verify_access_token(token)
+    assert (who.kind, who.id, who.session_id, who.tenant_id, lives) == ("user", user, session, DEFAULT.id, 900)
+    header = jwt.get_unverified_header(token)
+    assert header["typ"] == "at+jwt"
+    assert authenticate(f"Bearer {token}") == authenticate(f"bearer {token}") == who
+
+
+def test_the_forger_of_these_tests_makes_good_tokens(within: Flask) -> None:
+    assert verify_access_token(forge(within)).kind == "user"
+
+
+@pytest.mark.parametrize("claim", ["iss", "aud", "sub", "sid", "tid", "jti", "iat", "exp", "type"])
+def test_each_claim_must_be_there(within: Flask, claim: str) -> None:
+    assert refusal(forge(within, **{claim: None})) == "TOKEN_INVALID"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iss": "https://elsewhere.example.com"},
+        {"aud": "other"},
+        {"aud": ["pegboard", "other"]},
+        {"sub": "admin"},
+        {"sid": 7},
+        {"jti": 7},
+        {"type": "refresh"},
+        {"exp": "tomorrow"},
+        {"iat": int(time.time()) + 3600},
+        {"nbf": int(time.time()) + 3600},
+    ],
+)
+def test_claims_must_be_right(within: Flask, changes: dict[str, Any]) -> None:
+    assert refusal(forge(within, **changes)) == "TOKEN_INVALID"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"typ": "JWT"},
+        {"typ": None},
+        {"alg": "none"},
+        {"alg": "HS512"},
+        {"alg": None},
+        {"kid": "unknown"},
+        {"kid": None},
+        {"kid": ["x"]},
+        {"crit": ["exp"]},
+    ],
+)
+def test_the_header_must_be_right(within: Flask, header: dict[str, Any]) -> None:
+    assert refusal(forge(within, header)) == "TOKEN_INVALID"
+
+
+def test_expired_is_told_apart(within: Flask) -> None:
+    assert refusal(forge(within, exp=int(time.time()) - 1)) == "TOKEN_EXPIRED"
+
+
+def test_base64_has_one_spelling(within: Flask) -> None:
+    head, body, signature = forge(within).split(".")
+    last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    sloppy = signature[:-1] + last[(last.index(signature[-1]) + 1) % 64]
+    for token in (
+        f"{head}.{body}.{signature}=",
+        f"{head}.{body}.{sloppy}",
+        f"{head}.{body}.{signature}\n",
+        f" {head}.{body}.{signature}",
+        f"{head}.{body}",
+        f"{head}.{body}.{signature}.x",
+        f"{head}..{signature}",
+        "x" * 5000,
+        "é.é.é",
+    ):
+        assert refusal(token) == "TOKEN_INVALID"
+
+
+def test_any_changed_byte_is_refused(within: Flask) -> None:
+    token = forge(within)
+    for position in range(0, len(token), 7):
+        if token[position] != ".":
+            changed = token[:position] + ("A" if token[position] != "A" else "B") + token[position + 1 :]
+            assert refusal(changed) == "TOKEN_INVALID"
+
+
+@pytest.mark.parametrize("value", ["Basic YTpi", "Bearer", "Bearer ", "token x"])
+def test_odd_authorization_headers_are_refused(within: Flask, value: str) -> None:
+    with pytest.raises(Refused):
+        authenticate(value)
+
+
+def test_nobody_is_anonymous(within: Flask) -> None:
+    assert authenticate(None) is ANONYMOUS
+    assert current_principal() is ANONYMOUS
+    who = verify_access_token(forge(within))
+    with acting_as(who):
+        assert current_principal() is who
+    assert current_principal() is ANONYMOUS
