@@ -1,0 +1,27 @@
+"""What happens later: tasks, events, duties."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core._face import face
+
+if TYPE_CHECKING:
+    from core.background.duties import duty as duty
+    from core.background.events import emit as emit
+    from core.background.events import on as on
+    from core.background.tasks import enqueue as enqueue
+    from core.background.tasks import enqueue_in as enqueue_in
+    from core.background.tasks import task as task
+
+__getattr__, __dir__, __all__ = face(
+    __name__,
+    {
+        "task": "core.background.tasks:task",
+        "enqueue": "core.background.tasks:enqueue",
+        "enqueue_in": "core.background.tasks:enqueue_in",
+        "on": "core.background.events:on",
+        "emit": "core.background.events:emit",
+        "duty": "core.background.duties:duty",
+    },
+)

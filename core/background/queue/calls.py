@@ -1,0 +1,94 @@
+"""Reading sources for ``enqueue("name", …)``: names that no task has, and arguments that do not fit.
+
+Enqueueing goes by name, so neither Python nor a type checker would notice; this does, before anything runs.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from core.background.tasks import Task, Tasks
+
+POSITION = {"enqueue": 0, "enqueue_in": 1}
+"""Where each function takes the task's name."""
+
+
+def signature_faults(task: Task, given: Iterable[str], *, complete: bool = True) -> list[str]:
+    """Why these argument names do not fit; with ``complete=False`` there may be more of them (a ``**mapping``)."""
+    given = set(given)
+    fields = msgspec.structs.fields(task.arguments)
+    known = {field.name for field in fields}
+    faults = []
+    if extra := sorted(given - known):
+        faults.append(f"task {task.name} takes no {', '.join(extra)}; it takes {', '.join(sorted(known)) or 'nothing'}")
+    missing = sorted(field.name for field in fields if field.required and field.name not in given)
+    if complete and missing:
+        faults.append(f"task {task.name} also needs {', '.join(missing)}")
+    return faults
+
+
+def faults_below(root: str | Path, tasks: Tasks) -> list[str]:
+    """One line a fault, ``file:line: what is wrong``, for every Python file below ``root`` (or that one file)."""
+    root = Path(root)
+    files = [root] if root.is_file() else sorted(root.rglob("*.py"))
+    return [fault for path in files if not _hidden(path, root) for fault in _faults_in(path, root, tasks)]
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts[:-1])
+
+
+def _faults_in(path: Path, root: Path, tasks: Tasks) -> Iterator[str]:
+    source = path.read_text("utf-8")
+    if "enqueue" not in source:
+        return
+    try:
+        tree = ast.parse(source, str(path))
+    except SyntaxError as exc:
+        yield f"{_place(path, root, exc.lineno or 1)}: {exc.msg}"
+        return
+    names = _local_names(tree)
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        position = names.get(_called(node.func))
+        if position is None or len(node.args) <= position:
+            continue
+        name = node.args[position]
+        # A name that is computed cannot be known here; whoever computes it has a registry to ask.
+        if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
+            continue
+        place = _place(path, root, node.lineno)
+        if len(node.args) > position + 1:
+            yield f"{place}: {name.value}: give the task's arguments by name"
+        given = [keyword.arg for keyword in node.keywords if keyword.arg]
+        complete = len(given) == len(node.keywords)
+        for fault in tasks.check_call(name.value, given, complete=complete):
+            yield f"{place}: {fault}"
+
+
+def _place(path: Path, root: Path, line: int) -> str:
+    return f"{path.relative_to(root) if path != root else path}:{line}"
+
+
+def _local_names(tree: ast.AST) -> dict[str, int]:
+    """What ``enqueue`` and ``enqueue_in`` are called in this file, ``from … import enqueue as later`` included."""
+    names = dict(POSITION)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if alias.name in POSITION and alias.asname:
+                    names[alias.asname] = POSITION[alias.name]
+    return names
+
+
+def _called(function: ast.expr) -> str:
+    if isinstance(function, ast.Name):
+        return function.id
+    return function.attr if isinstance(function, ast.Attribute) else ""

@@ -1,0 +1,179 @@
+"""Running one job: whose it is, in which unit, and what becomes of it when it fails."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import Context
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from flask import Flask, current_app
+
+from core import telemetry
+from core.contracts import TenantDirectory, service
+from core.data.faults import as_refusal
+from core.data.models import utcnow
+from core.data.outbox import Envelope
+from core.data.tenancy import acting_in
+from core.data.unit import unit
+from core.errors import DATABASE_UNAVAILABLE, DOCUMENTS_UNAVAILABLE, REDIS_UNAVAILABLE, Refused
+from core.trust.identity import acting_as
+from core.trust.permissions import enforce
+
+if TYPE_CHECKING:
+    from core.background.tasks import Policy, Task
+
+log = logging.getLogger(__name__)
+
+REGISTRIES = {"task": "pegboard.tasks", "listener": "pegboard.listeners"}
+LONGEST_DELAY = 3600.0
+OUTAGE_DELAY = 5.0
+OUTAGE_PATIENCE = timedelta(days=1)
+"""How long a job waits for a store that is away before such attempts count like any other."""
+AWAY = (DATABASE_UNAVAILABLE, REDIS_UNAVAILABLE, DOCUMENTS_UNAVAILABLE)
+UNKNOWN_ATTEMPTS = 8
+"""A worker of the old release may meet a task of the new one: over some ten minutes it leaves the job to others."""
+
+
+class BadArguments(Exception):
+    """The payload does not fit the task's annotations; trying again would not help."""
+
+
+def perform(envelope: Envelope, app: Flask | None = None) -> Envelope | None:
+    """Run a job in contexts of its own, nothing inherited: app, tenant, principal, request id, marks, unit, call.
+
+    Answers ``None`` when the job is settled (done, dropped, or failed for good, which is logged as an error), or the
+    envelope to queue again, with its ``due_at``. An ``Exception`` never leaves here.
+    """
+    return Context().run(_perform, envelope, app or current_app._get_current_object())  # type: ignore[attr-defined]
+
+
+def _perform(envelope: Envelope, app: Flask) -> Envelope | None:
+    began = time.monotonic()
+    with app.app_context(), _log_context(envelope):
+        try:
+            outcome, again = _attempt(envelope)
+        except Exception as exc:  # whatever a task raises, the worker goes on
+            outcome, again = _after_failure(envelope, exc)
+    telemetry.count("jobs_total", task=envelope.name, outcome=outcome)
+    telemetry.observe("job_seconds", time.monotonic() - began, task=envelope.name)
+    return again
+
+
+def _attempt(envelope: Envelope) -> tuple[str, Envelope | None]:
+    task = _find(envelope)
+    if task is None:
+        return _unknown(envelope)
+    with _in_the_name_of(envelope) as there:
+        if not there:
+            log.warning("job dropped: its tenant is gone", extra=_facts(envelope))
+            return "dropped", None
+        began = time.monotonic()
+        _call(task, envelope)
+        log.info("job done", extra={**_facts(envelope), "ms": round((time.monotonic() - began) * 1000, 1)})
+    return "done", None
+
+
+def _find(envelope: Envelope) -> Task | None:
+    found: Task | None = current_app.extensions[REGISTRIES[envelope.kind]].get(envelope.name)
+    return found
+
+
+def _unknown(envelope: Envelope) -> tuple[str, Envelope | None]:
+    if envelope.attempt <= UNKNOWN_ATTEMPTS:
+        log.warning("job waits: no such task in this worker", extra=_facts(envelope))
+        return "retry", _again(envelope, 2.0 * 2**envelope.attempt)
+    log.error("job failed: no worker knows its task; is its plugin switched off?", extra=_facts(envelope))
+    return "failed", None
+
+
+@contextmanager
+def _in_the_name_of(envelope: Envelope) -> Iterator[bool]:
+    """Act as the envelope says; False when its tenant is no longer here."""
+    with ExitStack() as stack:
+        if envelope.tenant_id is not None:
+            tenant = service(TenantDirectory).by_id(envelope.tenant_id)
+            if tenant is None:
+                yield False
+                return
+            stack.enter_context(acting_in(tenant))
+        stack.enter_context(acting_as(envelope.principal))
+        yield True
+
+
+def _call(task: Task, envelope: Envelope) -> None:
+    try:
+        arguments = msgspec.convert(envelope.payload, task.arguments)
+    except msgspec.ValidationError as exc:
+        raise BadArguments(str(exc)) from None
+    if task.in_steps:
+        with unit():
+            _may(task, envelope, arguments)
+        task.call(arguments)
+    else:
+        with unit():
+            _may(task, envelope, arguments)
+            task.call(arguments)
+
+
+def _may(task: Task, envelope: Envelope, arguments: msgspec.Struct) -> None:
+    if task.marks is not None:
+        about = task.marks.id_parameter
+        enforce(envelope.principal, task.marks, getattr(arguments, about) if about else None)
+
+
+# -- after a failure --------------------------------------------------------------------------------------------
+
+
+def _after_failure(envelope: Envelope, exc: Exception) -> tuple[str, Envelope | None]:
+    facts = {**_facts(envelope), "reason": f"{type(exc).__name__}: {exc}"}
+    refusal = exc if isinstance(exc, Refused) else as_refusal(exc)
+    if refusal is not None and refusal.code in AWAY and _age(envelope) < OUTAGE_PATIENCE:
+        log.warning("job waits: a store is away", extra=facts)
+        return "waiting", _later(envelope, envelope.attempt, OUTAGE_DELAY)
+    task = _find(envelope)
+    assert task is not None
+    if _final(task.policy, envelope.attempt, exc, refusal):
+        log.error("job failed", extra=facts, exc_info=exc)
+        return "failed", None
+    log.warning("job failed and will be tried again", extra=facts, exc_info=exc)
+    return "retry", _again(envelope, task.policy.retry_delay * 2 ** (envelope.attempt - 1))
+
+
+def _final(policy: Policy, attempt: int, exc: Exception, refusal: Refused | None) -> bool:
+    if isinstance(exc, (BadArguments, *policy.never)) or attempt > policy.retries:
+        return True
+    return refusal is not None and 400 <= refusal.code.status < 500
+
+
+def _again(envelope: Envelope, delay: float) -> Envelope:
+    return _later(envelope, envelope.attempt + 1, min(delay, LONGEST_DELAY))
+
+
+def _later(envelope: Envelope, attempt: int, delay: float) -> Envelope:
+    """Up to half as much again is added, so that jobs that failed together do not all come back together."""
+    due = utcnow() + timedelta(seconds=delay * random.uniform(1.0, 1.5))
+    return msgspec.structs.replace(envelope, attempt=attempt, due_at=due)
+
+
+def _age(envelope: Envelope) -> timedelta:
+    """Since it was enqueued: the first 48 bits of a UUIDv7 are milliseconds of Unix time (RFC 9562)."""
+    return timedelta(seconds=time.time() - (envelope.id.int >> 80) / 1000)
+
+
+def _facts(envelope: Envelope) -> dict[str, Any]:
+    return {"task": envelope.name, "job": str(envelope.id), "attempt": envelope.attempt}
+
+
+def _log_context(envelope: Envelope) -> AbstractContextManager[object]:
+    return telemetry.log_context(
+        request_id=envelope.request_id,
+        tenant=envelope.tenant_id,
+        user=envelope.principal.id,
+        plugin=envelope.name.partition(".")[0],
+    )

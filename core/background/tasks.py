@@ -1,0 +1,179 @@
+"""Tasks: work that must happen, later, in a worker.
+
+A plugin's ``tasks.py`` marks functions; everybody else enqueues them by name, in the transaction of what they follow
+from, so that a process imports only the tasks that it runs:
+
+    @task(retries=5)
+    @public
+    def send_welcome(user_id: UUID) -> None: ...
+
+    enqueue("auth.send_welcome", user_id=user.id)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+from flask import Flask
+
+from core.background.queue import calls
+from core.background.queue.lists import push
+from core.background.queue.running import perform
+from core.data import outbox
+from core.data.unit import unit, unit_or_none
+from core.errors import BootError
+from core.trust.identity import current_principal
+from core.trust.permissions import Marks, marks_of
+
+__all__ = ["Task", "Tasks", "describe", "enqueue", "enqueue_in", "perform", "task", "task_faults"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """How often a failing function is called again: ``retries`` more times, the first after ``retry_delay`` seconds,
+    then twice as long each time. Exceptions of the classes in ``never`` are final at once."""
+
+    retries: int = 3
+    retry_delay: float = 1.0
+    never: tuple[type[Exception], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A function that jobs call: ``arguments`` is the Struct that a payload must fit, ``marks`` who may ask for it."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: type[msgspec.Struct]
+    policy: Policy = Policy()
+    marks: Marks | None = None
+    takes_struct: bool = False
+
+    @property
+    def in_steps(self) -> bool:
+        return getattr(self.function, "__in_steps__", False)
+
+    def call(self, arguments: msgspec.Struct) -> None:
+        if self.takes_struct:
+            self.function(arguments)
+        else:
+            self.function(**{name: getattr(arguments, name) for name in self.arguments.__struct_fields__})
+
+
+def task(*, retries: int = 3, retry_delay: float = 1.0, never: Iterable[type[Exception]] = ()) -> Callable[[F], F]:
+    """Mark a function in ``tasks.py`` as the task ``<plugin>.<function>``; see ``Policy`` for the numbers.
+
+    A ``Refused`` with a 4xx code is never tried again. An attempt that failed because PostgreSQL, Redis or MongoDB
+    was away does not count. The job runs in one unit of work, unless the function is marked ``@in_steps``.
+    """
+
+    def mark(function: F) -> F:
+        function.__task__ = Policy(retries, retry_delay, tuple(never))  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+class Tasks:
+    """The tasks that this process can run, by name."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, Task] = {}
+
+    def add(self, plugin_name: str, module: ModuleType) -> None:
+        """Take in a plugin's ``tasks.py``. Raises ``BootError`` with what is wrong with its tasks."""
+        faults: list[str] = []
+        for name, function in vars(module).items():
+            if not hasattr(function, "__task__") or function.__module__ != module.__name__:
+                continue
+            place = f"plugin {plugin_name}: task {plugin_name}.{name}"
+            try:
+                found = describe(f"{plugin_name}.{name}", function, function.__task__)
+            except TypeError as exc:
+                faults.append(f"{place} {exc}")
+                continue
+            if found.marks is None or found.marks.access is None:
+                faults.append(
+                    f"{place} says nothing about who may ask for it; mark it @requires, @signed_in or @public"
+                )
+            self._tasks[found.name] = found
+        if faults:
+            raise BootError(*faults)
+
+    def get(self, name: str) -> Task | None:
+        return self._tasks.get(name)
+
+    def names(self) -> list[str]:
+        return sorted(self._tasks)
+
+    def check_call(self, name: str, arguments: Iterable[str], *, complete: bool = True) -> list[str]:
+        """What is wrong with enqueueing ``name`` with these argument names; see ``calls.signature_faults``."""
+        known = self.get(name)
+        if known is None:
+            return [f"no task is called {name!r}; the tasks are {', '.join(self.names()) or 'none'}"]
+        return calls.signature_faults(known, arguments, complete=complete)
+
+
+def describe(name: str, function: Callable[..., Any], policy: Policy) -> Task:
+    """The ``Task`` of a plain function; ``TypeError`` when its signature cannot be called by name."""
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except NameError as exc:
+        raise TypeError(
+            f"has an annotation that is not there at run time ({exc}); import it outside TYPE_CHECKING"
+        ) from exc
+    fields: list[Any] = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            shown = parameter.replace(annotation=parameter.empty)
+            raise TypeError(f"takes {shown}; arguments travel by name, so give each one a name of its own")
+        field = (parameter.name, hints.get(parameter.name, Any))
+        # A default is wrapped, for it may be a list.
+        fields.append(field if parameter.default is parameter.empty else (*field, _default(parameter.default)))
+    arguments = msgspec.defstruct("Arguments", fields, forbid_unknown_fields=True, kw_only=True, frozen=True)
+    return Task(name, function, arguments, policy, marks_of(function))
+
+
+def _default(value: Any) -> Any:
+    return msgspec.field(default_factory=lambda: value)
+
+
+def enqueue(name: str, /, **arguments: Any) -> UUID:
+    """Have a worker call the task ``name`` once the current unit has committed; answers the job's id.
+
+    The arguments travel as JSON and are read back by the task's annotations, so ids, times, decimals and Structs are
+    welcome; together they may take 64 KiB (``ValueError``). Outside a unit of work it opens one of its own.
+    """
+    return enqueue_in(0, name, **arguments)
+
+
+def enqueue_in(delay_seconds: float, name: str, /, **arguments: Any) -> UUID:
+    """``enqueue``, but not before ``delay_seconds`` have passed."""
+    return write("task", name, arguments, delay_seconds)
+
+
+def write(kind: outbox.Kind, name: str, payload: Mapping[str, Any], delay: float = 0) -> UUID:
+    """Put a job into the outbox in the name of the current principal, in the current unit or one of its own."""
+    if unit_or_none() is not None:
+        return outbox.put(kind, name, payload, delay, principal=current_principal())
+    with unit():
+        return outbox.put(kind, name, payload, delay, principal=current_principal())
+
+
+def task_faults(tree_root: Any, tasks: Tasks) -> list[str]:
+    """Every ``enqueue("name", …)`` in the sources below ``tree_root`` that names no task or does not fit it."""
+    return calls.faults_below(tree_root, tasks)
+
+
+def init_app(app: Flask) -> None:
+    app.extensions["pegboard.tasks"] = Tasks()
+    outbox.set_deliverer(app, push)
