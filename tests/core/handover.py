@@ -1,0 +1,68 @@
+"""What the outbox tests share: a deliverer that notes what it is given, the rows, the queue as it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+from flask import Flask
+
+from core.background.queue import lists, messages
+from core.data import outbox, redis
+from core.data.models import new_id
+from core.data.outbox import Envelope
+from core.data.tenancy import DEFAULT
+
+NOW = timedelta(0)
+
+
+class Deliverer:
+    """Stands where the queue does and notes what it is given; ``refuse`` decides what it raises."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Envelope]] = []
+        self.refuse: Callable[[Envelope], Exception | None] = lambda envelope: None
+
+    def __call__(self, envelopes: Sequence[Envelope]) -> None:
+        self.batches.append(list(envelopes))
+        for envelope in envelopes:
+            if error := self.refuse(envelope):
+                raise error
+
+    @property
+    def names(self) -> list[list[str]]:
+        return [[envelope.name for envelope in batch] for batch in self.batches]
+
+
+@contextmanager
+def delivering(app: Flask) -> Iterator[Deliverer]:
+    box = app.extensions["pegboard.outbox"]
+    before, box.deliver = box.deliver, Deliverer()
+    yield box.deliver
+    box.deliver = before
+    box.resting_until = 0.0
+
+
+def rows(superuser: psycopg.Connection[Any]) -> list[Any]:
+    query = "select id, name, attempts, last_error, due_at, tenant_id from core_outbox order by id"
+    return superuser.execute(query).fetchall()
+
+
+def put(name: str, tenant_id: Any = DEFAULT.id, **more: Any) -> None:
+    """A row that an earlier process left."""
+    outbox.park(Envelope(id=new_id(), kind="task", name=name, payload={}, tenant_id=tenant_id, **more))
+
+
+def waiting() -> list[Envelope]:
+    """The queue, next first."""
+    store: Any = redis.client()
+    return [messages.decode(message) for message in reversed(store.lrange(lists.WAIT, 0, -1))]
+
+
+def scheduled() -> list[Envelope]:
+    """What waits until it is due, the earliest first."""
+    store: Any = redis.client()
+    return [messages.decode(message) for message in store.zrange(lists.SCHEDULE, 0, -1)]

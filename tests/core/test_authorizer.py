@@ -1,0 +1,362 @@
+"""The built-in roles: who may do what without any plugin for it, and that all three ways of asking agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mongoengine import UUIDField
+from shelf.models import Book
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from core.contracts import (
+    ALL,
+    ANONYMOUS,
+    NONE,
+    SYSTEM,
+    Authorizer,
+    IsOwner,
+    OneOf,
+    Or,
+    Principal,
+    ResourceType,
+    Scope,
+    service,
+)
+from core.data.documents import TenantDocument
+from core.data.models import db, new_id
+from core.data.tenancy import DEFAULT, PLATFORM, acting_in
+from core.data.unit import unit
+from core.errors import Refused
+from core.registry.standins.authorizer import BuiltInRoles
+from core.trust import permissions
+from core.trust.permissions import known_permissions, resource_type
+from core.trust.scopes import mongo, where
+
+SHELF = ("shelf:read", "shelf:write")
+
+
+def person(**facts: Any) -> Principal:
+    return Principal(**{"kind": "user", "id": new_id(), "tenant_id": DEFAULT.id, **facts})
+
+
+@pytest.fixture
+def roles(ctx: Flask) -> BuiltInRoles:
+    return BuiltInRoles()
+
+
+def with_role(roles: BuiltInRoles, role: str, kind: str | None = None, id: UUID | None = None) -> Principal:
+    who = person()
+    assert who.id is not None
+    roles.assign(who.id, role, kind, id)
+    return who
+
+
+def allowed(roles: BuiltInRoles, who: Principal) -> set[str]:
+    held = {permission for permission in known_permissions() if roles.decide(who, permission).allowed}
+    assert tuple(sorted(held)) == roles.permissions_of(who)
+    return held
+
+
+# -- throughout the tenant --------------------------------------------------------------------------------------
+
+
+def test_the_board_answers_with_built_in_roles(ctx: Flask) -> None:
+    assert isinstance(service(Authorizer), BuiltInRoles)  # type: ignore[type-abstract]
+
+
+def test_each_role_holds_what_it_says_and_nothing_else(roles: BuiltInRoles) -> None:
+    user = {"content:read", "shelf:read"}
+    assert allowed(roles, person()) == user
+    assert allowed(roles, with_role(roles, "editor")) == user | {"content:write", "shelf:write"}
+    assert allowed(roles, with_role(roles, "manager")) == user | {
+        *("users:read", "profile:read", "profile:write", "content:write", "audit:read")
+    }
+    assert allowed(roles, with_role(roles, "admin")) == set(known_permissions())
+
+
+def test_nobody_and_everybody(roles: BuiltInRoles) -> None:
+    for nobody in (ANONYMOUS, Principal("user"), person(tenant_id=PLATFORM.id)):
+        assert allowed(roles, nobody) == set()
+        assert roles.scope(nobody, "shelf:write", "book") == NONE
+        assert roles.decide(nobody, "shelf:read").missing == ("shelf:read",)
+    assert allowed(roles, SYSTEM) == set(known_permissions())
+    assert roles.scope(SYSTEM, "shelf:write", "book") == ALL
+
+
+def test_a_super_admin_exists_only_in_the_tenant_platform(roles: BuiltInRoles, superuser: psycopg.Connection) -> None:
+    someone = new_id()
+    with pytest.raises(Refused, match="UNKNOWN_ROLE"):
+        roles.assign(someone, "super_admin")
+    with acting_in(PLATFORM):
+        roles.assign(someone, "super_admin")
+        assert allowed(roles, Principal("user", someone, PLATFORM.id)) == set(known_permissions())
+        assert roles.roles_of(someone) == ("super_admin", "user")
+    assert roles.roles_of(someone) == ("user",)
+    # Even a row that somebody smuggled in is worth nothing elsewhere.
+    superuser.execute("update core_role_assignments set tenant_id = %s", (DEFAULT.id,))
+    assert "super_admin" in roles.roles_of(someone)
+    assert allowed(roles, person(id=someone)) == {"content:read", "shelf:read"}
+
+
+def test_an_api_key_is_narrowed_by_its_limits(roles: BuiltInRoles) -> None:
+    admin = with_role(roles, "admin")
+    key = person(kind="key", id=admin.id, limits=("shelf:read", "audit:read"))
+    assert allowed(roles, key) == {"shelf:read", "audit:read"}
+    assert roles.scope(key, "shelf:write", "book") == NONE
+    weak = person(kind="key", limits=("audit:read", "shelf:read"))
+    assert allowed(roles, weak) == {"shelf:read"}
+    assert allowed(roles, person(kind="key", id=admin.id, limits=())) == set()
+
+
+def test_what_a_plugin_grants_by_default_is_merged(ctx: Flask) -> None:
+    (shelf,) = [entry for entry in ctx.extensions["pegboard.registry"].on if entry.plugin.name == "shelf"]
+    roles = BuiltInRoles()
+    for role, granted in shelf.plugin.default_grants.items():
+        assert set(granted) <= roles.grants[role]
+    assert "content:write" in roles.grants["editor"]
+
+
+def test_unknown_words_are_refused(roles: BuiltInRoles) -> None:
+    who = person()
+    for ask in (
+        lambda: roles.decide(who, "shelf:burn"),
+        lambda: roles.decide(SYSTEM, "nonsense"),
+        lambda: roles.decide_many(who, "shelf:burn", "book", []),
+        lambda: roles.scope(who, "shelf:burn", "book"),
+    ):
+        with pytest.raises(Refused, match="UNKNOWN_PERMISSION"):
+            ask()
+    for change in (roles.assign, roles.withdraw):
+        with pytest.raises(Refused, match="UNKNOWN_ROLE"):
+            change(new_id(), "emperor")
+    with pytest.raises(LookupError, match="unicorn"):
+        roles.scope(who, "shelf:read", "unicorn")
+    with pytest.raises(ValueError, match="not on one of the two"):
+        roles.assign(new_id(), "editor", "book")
+
+
+# -- assigning --------------------------------------------------------------------------------------------------
+
+
+def audited(superuser: psycopg.Connection) -> list[Any]:
+    return superuser.execute("select action, resource_id, before, after from core_audit order by at, id").fetchall()
+
+
+def test_assigning_twice_is_once_and_audited_once(roles: BuiltInRoles, superuser: psycopg.Connection) -> None:
+    someone, told = new_id(), {"role": "editor", "kind": None, "id": None}
+    for _ in range(2):
+        roles.assign(someone, "editor")
+    assert roles.roles_of(someone) == ("editor", "user")
+    assert audited(superuser) == [("core.role_assigned", str(someone), None, told)]
+    for _ in range(2):
+        roles.withdraw(someone, "editor")
+    assert roles.roles_of(someone) == ("user",)
+    assert audited(superuser)[1:] == [("core.role_withdrawn", str(someone), told, None)]
+
+
+def test_assigning_goes_with_the_unit_that_it_is_in(roles: BuiltInRoles, superuser: psycopg.Connection) -> None:
+    someone = new_id()
+    with pytest.raises(RuntimeError, match="no"), unit():
+        roles.assign(someone, "editor")
+        raise RuntimeError("no")
+    assert roles.roles_of(someone) == ("user",)
+    assert audited(superuser) == []
+
+
+def test_a_role_on_one_thing_is_not_the_role_itself(roles: BuiltInRoles) -> None:
+    book, someone = new_id(), new_id()
+    roles.assign(someone, "editor")
+    roles.assign(someone, "editor", "book", book)
+    roles.withdraw(someone, "editor")
+    assert roles.roles_of(someone) == ("user",)
+    assert roles.scope(person(id=someone), "shelf:write", "book") == Or((OneOf("book", (book,)), IsOwner(someone)))
+    roles.withdraw(someone, "editor", "author", book)
+    roles.assign(someone, "admin", "book", other := new_id())
+    roles.assign(someone, "user", "book", new_id())
+    both = OneOf("book", (book, other))
+    assert roles.scope(person(id=someone), "shelf:write", "book") == Or((both, IsOwner(someone)))
+
+
+def test_roles_stay_in_their_tenant(roles: BuiltInRoles) -> None:
+    someone = new_id()
+    with acting_in(PLATFORM):
+        roles.assign(someone, "admin")
+    assert roles.roles_of(someone) == ("user",)
+
+
+def test_a_role_that_a_plugin_left_behind_grants_nothing_and_can_be_taken(
+    roles: BuiltInRoles, superuser: psycopg.Connection
+) -> None:
+    someone = with_role(roles, "editor")
+    assert someone.id is not None
+    superuser.execute("update core_role_assignments set role = 'librarian'")
+    assert allowed(roles, someone) == {"content:read", "shelf:read"}
+    roles.withdraw(someone.id, "librarian")
+    with pytest.raises(Refused, match="UNKNOWN_ROLE"):
+        roles.withdraw(someone.id, "librarian")
+
+
+# -- one thing --------------------------------------------------------------------------------------------------
+
+
+def test_owners_read_and_write_what_is_theirs(roles: BuiltInRoles) -> None:
+    alice = person()
+    hers, ownerless, others = (Book(title=title) for title in ("hers", "ownerless", "others"))
+    hers.owner_id, others.owner_id = alice.id, new_id()
+    with unit():
+        db.session.add_all([hers, ownerless, others])
+    ids = [hers.id, ownerless.id, others.id, new_id()]
+    decisions = roles.decide_many(alice, "shelf:write", "book", ids)
+    assert [decisions[id].allowed for id in ids] == [True, False, False, False]
+    assert decisions[hers.id].chain == (f"user {alice.id}", "owner of the book", "shelf:write")
+    assert not roles.decide(alice, "shelf:write")
+    assert roles.decide(alice, "shelf:read", "book", others.id).chain[1] == "role user"
+    assert all(roles.decide_many(with_role(roles, "editor"), "shelf:write", "book", ids).values())
+
+
+def test_ownership_opens_only_reading_and_writing_of_that_word(roles: BuiltInRoles, ctx: Flask) -> None:
+    ctx.extensions["pegboard.permissions"]["shelf:burn"] = "shelf"
+    try:
+        assert roles.scope(person(), "shelf:burn", "book") == NONE
+        assert roles.scope(person(), "users:write", "book") == NONE
+    finally:
+        del ctx.extensions["pegboard.permissions"]["shelf:burn"]
+
+
+# -- the three ways of asking agree -----------------------------------------------------------------------------
+
+
+class Apart(DeclarativeBase):
+    """Not the board's metadata: migrations must not see this table."""
+
+
+class Page(Apart):
+    __tablename__ = "test_pages"
+
+    id: Mapped[UUID] = mapped_column(sa.Uuid, primary_key=True)
+    owner_id: Mapped[UUID | None] = mapped_column(sa.Uuid)
+    volume_id: Mapped[UUID | None] = mapped_column(sa.Uuid)
+    sealed: Mapped[bool | None] = mapped_column(sa.Boolean)
+
+
+class PageDocument(TenantDocument):
+    meta = {"collection": "test_pages"}
+
+    owner_id = UUIDField()
+    volume_id = UUIDField()
+
+
+ALICE, BOB, VOLUMES = uuid4(), uuid4(), (uuid4(), uuid4())
+ROWS = [
+    {"id": uuid4(), "owner_id": owner, "volume_id": volume}
+    for owner in (None, ALICE, BOB)
+    for volume in (None, *VOLUMES)
+]
+ABSENT = uuid4()
+IDS = [*(row["id"] for row in ROWS), ABSENT]
+
+on_something = st.one_of(
+    st.tuples(st.sampled_from(("test_page", "test_sheet")), st.sampled_from(IDS)),
+    st.tuples(st.just("test_volume"), st.sampled_from(VOLUMES)),
+    st.tuples(st.just("book"), st.sampled_from(IDS)),
+)
+grants = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(("editor", "admin", "manager")), on_something),
+        st.tuples(st.sampled_from(("manager", "editor")), st.just((None, None))),
+    ),
+    max_size=4,
+)
+callers = st.one_of(
+    st.just(Principal("user", ALICE, DEFAULT.id)),
+    st.sampled_from((SYSTEM, ANONYMOUS)),
+    st.builds(
+        Principal,
+        kind=st.sampled_from(("user", "key")),
+        id=st.sampled_from((ALICE, BOB)),
+        tenant_id=st.sampled_from((DEFAULT.id, PLATFORM.id)),
+        limits=st.sampled_from((None, (), ("shelf:write",), SHELF)),
+    ),
+)
+
+
+@pytest.fixture
+def pages(ctx: Flask) -> Iterator[None]:
+    with unit():
+        Page.__table__.create(db.session.connection(), checkfirst=True)
+        db.session.add_all(Page(**row, sealed=row["owner_id"] == BOB) for row in ROWS)
+    PageDocument.objects.insert([PageDocument(**row) for row in ROWS])
+    volume = {"test_volume": "volume_id"}
+    resource_type(ResourceType("test_page", "shelf", Page, "owner_id", volume, "sealed"))
+    resource_type(ResourceType("test_sheet", "shelf", PageDocument, "owner_id", volume))
+    yield
+    for kind in ("test_page", "test_sheet"):
+        del permissions._kinds[kind]
+    with unit():
+        Page.__table__.drop(db.session.connection())
+
+
+def within(scope: Scope, kind: str) -> set[UUID]:
+    declared = permissions.kind_named(kind)
+    if kind == "test_sheet":
+        return set(PageDocument.objects(__raw__=mongo(scope, declared)).scalar("id"))
+    with unit():
+        return set(db.session.scalars(sa.select(Page.id).where(where(scope, declared))))
+
+
+def meant(given: list[Any], who: Principal, permission: str, kind: str) -> set[UUID]:
+    """What somebody may do, written down a second time."""
+    mine = [grant for grant in given if who.id == ALICE]
+    if who.kind == "system":
+        return set(IDS)
+    if who.kind == "anonymous" or who.tenant_id != DEFAULT.id or permission not in (who.limits or SHELF):
+        return set()
+    if who.limits == ():
+        return set()
+    if permission == "shelf:read" or ("editor", (None, None)) in mine:
+        return set(IDS)
+    on = {thing for role, thing in mine if role in ("editor", "admin")}
+    return {
+        row["id"]
+        for row in ROWS
+        if row["owner_id"] == who.id
+        or (kind, row["id"]) in on
+        or (("test_volume", row["volume_id"]) in on and not (kind == "test_page" and row["owner_id"] == BOB))
+    }
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    given=grants,
+    who=callers,
+    permission=st.sampled_from(("shelf:write", "shelf:write", "shelf:read")),
+    kind=st.sampled_from(("test_page", "test_sheet")),
+)
+def test_decide_decide_many_and_scope_agree(
+    pages: None,
+    roles: BuiltInRoles,
+    superuser: psycopg.Connection,
+    given: list[Any],
+    who: Principal,
+    permission: str,
+    kind: str,
+) -> None:
+    superuser.execute("truncate core_role_assignments")
+    for role, (on, id) in given:
+        roles.assign(ALICE, role, on, id)
+    scope = roles.scope(who, permission, kind)
+    many = roles.decide_many(who, permission, kind, IDS)
+    assert {id for id, decision in many.items() if decision.allowed} == meant(given, who, permission, kind)
+    assert within(scope, kind) == meant(given, who, permission, kind) - {ABSENT}
+    assert many == {id: roles.decide(who, permission, kind, id) for id in IDS}
+    assert (scope == ALL) == roles.decide(who, permission).allowed == (permission in roles.permissions_of(who))
+    for decision in many.values():
+        assert bool(decision.chain) is decision.allowed and (decision.missing == (permission,)) is not decision.allowed

@@ -1,0 +1,103 @@
+"""What is refused before it can run: tasks that cannot work, calls that do not fit, messages that are not ours."""
+
+from __future__ import annotations
+
+import pickle
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from uuid import UUID
+
+import msgspec
+import pytest
+from flask import Flask
+from shelf import services
+
+from core.background.queue import lists, messages
+from core.background.tasks import Tasks, task, task_faults
+from core.contracts import SYSTEM
+from core.data import redis
+from core.data.models import new_id
+from core.data.outbox import Envelope
+from core.data.tenancy import DEFAULT
+from core.data.unit import unit
+from core.errors import BootError
+from core.trust import secrets
+from core.trust.permissions import public
+
+RunJobs = Callable[[], int]
+
+
+# -- messages -------------------------------------------------------------------------------------------------------
+
+
+def test_a_message_that_is_not_ours_is_dropped_with_a_line(
+    ctx: Flask, run_jobs: RunJobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = Envelope(id=new_id(), kind="task", name="shelf.count", payload={"book_id": str(new_id())}, principal=SYSTEM)
+    signed = messages.encode(msgspec.structs.replace(good, tenant_id=DEFAULT.id))
+    flipped = signed[:20] + (b"A" if signed[20:21] != b"A" else b"B") + signed[21:]
+    elsewhere = secrets.sign("mail", msgspec.json.encode(good)).encode()
+    no_envelope = secrets.sign("jobs", b'{"id": 5}').encode()
+    bad = (b"", b"garbage", b"\xff\xfe", pickle.dumps(good.payload), msgspec.json.encode(good))
+    redis.client().lpush(lists.WAIT, *bad, flipped, elsewhere, no_envelope, signed)
+    assert run_jobs() == 1
+    with unit():
+        assert len(services.marks()) == 1
+    assert caplog.text.count("a message on the queue was dropped") == len(bad) + 3
+
+
+# -- declared well --------------------------------------------------------------------------------------------------
+
+
+def test_a_task_that_cannot_work_stops_the_boot() -> None:
+    @task()
+    @public
+    def spread(*names: str) -> None: ...
+
+    @task()
+    def unmarked() -> None: ...
+
+    module = ModuleType(__name__)
+    module.spread, module.unmarked = spread, unmarked  # type: ignore[attr-defined]
+    with pytest.raises(BootError) as caught:
+        Tasks().add("chores", module)
+    assert [fault.partition(":")[2] for fault in caught.value.faults] == [
+        " task chores.spread takes *names; arguments travel by name, so give each one a name of its own",
+        " task chores.unmarked says nothing about who may ask for it; mark it @requires, @signed_in or @public",
+    ]
+
+
+def test_calls_are_checked_in_the_sources(tmp_path: Path) -> None:
+    @task()
+    @public
+    def greet(user_id: UUID, loud: bool = False) -> None: ...
+
+    module = ModuleType(__name__)
+    module.greet = greet  # type: ignore[attr-defined]
+    tasks = Tasks()
+    tasks.add("chores", module)
+    (tmp_path / "services.py").write_text(
+        textwrap.dedent("""\
+        from core.background import enqueue, enqueue_in as later
+        enqueue("chores.greet", user_id=1)
+        enqueue("chores.greet", user_id=1, loud=True)
+        enqueue("chores.greet", **given)
+        enqueue(name_from_elsewhere, whatever=1)
+        enqueue("chores.greeet", user_id=1)
+        enqueue("chores.greet")
+        background.tasks.enqueue("chores.greet", user_id=1, quiet=True)
+        later(5, "chores.greet", person=1)
+        enqueue("chores.greet", 1)
+        """)
+    )
+    assert task_faults(tmp_path, tasks) == [
+        "services.py:6: no task is called 'chores.greeet'; the tasks are chores.greet",
+        "services.py:7: task chores.greet also needs user_id",
+        "services.py:8: task chores.greet takes no quiet; it takes loud, user_id",
+        "services.py:9: task chores.greet takes no person; it takes loud, user_id",
+        "services.py:9: task chores.greet also needs user_id",
+        "services.py:10: chores.greet: give the task's arguments by name",
+        "services.py:10: task chores.greet also needs user_id",
+    ]

@@ -1,0 +1,132 @@
+"""Real workers: told to end, killed, and with a Valkey that comes and goes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from throwaway import eventually, install
+
+from core.background.queue import lists
+from core.background.tasks import enqueue
+from core.data import redis
+from core.data.tenancy import DEFAULT, acting_in
+from core.data.unit import unit
+from core.ops.embedded import start
+from core.ops.processes import Process
+
+StartProcess = Callable[..., Process]
+
+
+def queued() -> int:
+    return int(redis.client().llen(lists.WAIT))
+
+
+@pytest.fixture
+def house_chores(ctx: Flask, tmp_path: Path) -> dict[str, str]:
+    """A plugin whose tasks write to Redis what they do."""
+    tasks = """\
+        import time
+        from core.background import task
+        from core.data import redis
+        from core.data.unit import in_steps
+        from core.trust import public
+
+        @task()
+        @public
+        def note(word: str) -> None:
+            redis.client().rpush("chores:notes", word)
+
+        @task()
+        @public
+        @in_steps
+        def rest(seconds: float) -> None:
+            redis.client().rpush("chores:notes", "begun")
+            time.sleep(seconds)
+            redis.client().rpush("chores:notes", "rested")
+        """
+    return install(tmp_path, "chores", tasks=tasks)
+
+
+def notes() -> list[bytes]:
+    found: Any = redis.client().lrange("chores:notes", 0, -1)
+    return list(found)
+
+
+def test_a_worker_ends_after_its_running_jobs(process: StartProcess, house_chores: dict[str, str]) -> None:
+    worker = process("worker", WORKER_CONCURRENCY="2", **house_chores)
+    enqueue("chores.rest", seconds=1.5)
+    eventually(lambda: notes() == [b"begun"])
+    os.kill(worker.pid, signal.SIGTERM)
+    eventually(lambda: "worker ends" in worker.log())
+    enqueue("chores.note", word="too late")
+    assert worker.stop() == 0, worker.log()
+    assert notes() == [b"begun", b"rested"]
+    assert queued() == 1, "it takes nothing new"
+
+
+def test_a_killed_worker_loses_nothing_that_it_had_not_begun(
+    process: StartProcess, house_chores: dict[str, str]
+) -> None:
+    worker = process("worker", WORKER_CONCURRENCY="3", **house_chores)
+    with unit():
+        for number in range(300):
+            enqueue("chores.note", word=str(number))
+    eventually(lambda: len(notes()) > 20)
+    worker.kill()
+    assert queued() > 0, "the test was too slow to kill it in the middle"
+    worker.start()
+    eventually(lambda: queued() == 0)
+    assert worker.stop() == 0
+    seen = notes()
+    assert len(seen) == len(set(seen))
+    assert len(seen) >= 300 - 3, "at most those that were running"
+
+
+def test_a_worker_and_its_callers_bear_a_valkey_that_is_not_there(
+    house_chores: dict[str, str],
+    make_board: Callable[..., Flask],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = start(tmp_path / "valkey", durable=True, only=("valkey",))
+    assert own.valkey
+    own.valkey.stop()
+    monkeypatch.setenv("REDIS_URL", own.valkey.url)
+    worker = Process("worker", house_chores)
+    try:
+        worker.wait_ready()
+        eventually(lambda: "Redis is away" in worker.log())
+        before = _cpu_seconds(worker.pid)
+        time.sleep(0.4)
+        assert _cpu_seconds(worker.pid) - before < 0.2, "no busy loop"
+        own.valkey.start()
+        eventually(lambda: "Redis is back" in worker.log())
+        with make_board("web").app_context(), acting_in(DEFAULT):
+            enqueue("chores.note", word="before")
+            eventually(lambda: notes() == [b"before"])
+            own.valkey.kill()
+            began = time.monotonic()
+            for word in ("while", "away"):
+                enqueue("chores.note", word=word)
+            assert time.monotonic() - began < 3
+            eventually(lambda: worker.log().count("Redis is away") == 2)
+            own.valkey.start()
+            eventually(lambda: sorted(notes()[1:]) == [b"away", b"while"], 40)
+        assert worker.log().count("Redis is away") == 2, "it is not said again and again"
+        assert worker.stop() == 0
+        assert "Traceback" not in worker.log()
+    finally:
+        worker.kill()
+        own.stop()
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
