@@ -1,0 +1,1 @@
+FLASK_APP=core.cli:create_cli_app

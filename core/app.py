@@ -1,0 +1,91 @@
+"""``create_app(kind)``: the whole boot order on one screen. Nothing here connects to anything."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from flask import Flask
+from sqlalchemy.exc import OperationalError
+
+from core import config
+from core.contracts import Services
+from core.data.models import db
+from core.errors import BootError
+from core.registry.discovery import discover
+from core.registry.mounting import PARTS, mount
+
+Kind = Literal["web", "worker", "scheduler", "cli"]
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Each room's init_app, lowest floor first; a room may rely on those before it.
+ROOMS = (
+    "core.telemetry",
+    "core.data.models",
+    "core.data.redis",
+    "core.data.outbox",
+    "core.trust.permissions",
+    "core.trust.identity",
+    "core.background.tasks",
+    "core.background.events",
+    "core.background.duties",
+    "core.registry.standins",
+    "core.web.replies",
+    "core.web.idempotency",
+    "core.web.edge",
+    "core.web.health",
+    "core.web.openapi",
+    "core.live.notify",
+)
+
+
+def create_app(kind: Kind, *, parts: Iterable[str] | None = None) -> Flask:
+    """A board for one kind of process. ``parts`` overrides which parts of the plugins are imported.
+
+    Raises ``BootError`` with every fault found, one line each.
+    """
+    began = time.perf_counter()
+    app = Flask("pegboard", root_path=str(ROOT), static_folder=None)
+    settings = config.load(os.environ)
+    app.extensions["pegboard.settings"] = settings
+    app.extensions["pegboard.kind"] = kind
+    app.extensions["pegboard.services"] = Services()
+    app.extensions["pegboard.registry"] = registry = discover(settings, os.environ)
+    for room in ROOMS:
+        importlib.import_module(room).init_app(app)
+    mount(app, registry, PARTS[kind] if parts is None else parts)
+    app.extensions["pegboard.boot_ms"] = (time.perf_counter() - began) * 1000
+    return app
+
+
+def _try_role(app: Flask) -> None:
+    """Connect once and let go, before any fork: a role that no policy binds must not even begin to serve.
+
+    A database that is away is no fault here: it comes back by itself, and the same check is made then.
+    """
+    with app.app_context():
+        try:
+            db.engine.connect().close()
+        except OperationalError:
+            pass
+        finally:
+            db.engine.dispose()
+
+
+def boot(kind: Kind) -> Flask:
+    """``create_app`` for the head of a process: faults go to stderr, a line each, and the process ends with 1."""
+    try:
+        app = create_app(kind)
+        if kind != "cli" and not app.extensions["pegboard.settings"].development:
+            _try_role(app)
+        return app
+    except BootError as exc:
+        for fault in exc.faults:
+            print(f"pegboard: {fault}", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -1,0 +1,3 @@
+"""What operators and testers hold."""
+
+__all__: list[str] = []

@@ -1,0 +1,116 @@
+"""``flask db``: migrations of the board and of every plugin, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from core.data.migrations import MigrationError, Migrations
+from core.errors import BootError
+
+group = click.Group("db", help="Bring the database up, or one plugin down; write and check migrations.")
+
+
+@contextmanager
+def _board() -> Iterator[Migrations]:
+    """The board's migrations; what goes wrong with them is told in a line, and the command ends with 1."""
+    try:
+        yield Migrations.of(current_app, click.echo)
+    except (MigrationError, BootError) as exc:
+        raise click.ClickException(str(exc)) from exc
+
+
+@group.command()
+@click.option("--plugin", metavar="NAME", help="Only this plugin (or core).")
+@with_appcontext
+def upgrade(plugin: str | None) -> None:
+    """Apply every migration that is missing.
+
+    The board's come first, then each plugin's.
+    """
+    with _board() as board:
+        if not board.upgrade(plugin):
+            click.echo("nothing to do")
+
+
+@group.command(context_settings={"ignore_unknown_options": True})
+@click.argument("plugin")
+@click.argument("revision")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_appcontext
+def downgrade(plugin: str, revision: str, yes: bool) -> None:
+    """Undo migrations of a plugin.
+
+    Those above REVISION go; -1 means the last one, base all of them.
+    """
+    with _board() as board:
+        plan = board.plan_downgrade(plugin, revision)
+        if not plan:
+            click.echo("nothing to do")
+            return
+        click.echo("This undoes, and loses what only these keep:")
+        for step in plan:
+            click.echo(f"  {step}")
+        if not yes:
+            click.confirm("Go on?", abort=True)
+        board.downgrade(plugin, revision)
+
+
+@group.command()
+@click.argument("plugin")
+@click.option("-m", "--message", required=True, help="What it changes; it becomes part of the file's name.")
+@click.option("--autogenerate/--empty", default=True, help="Compare models with tables, or leave it to be filled in.")
+@with_appcontext
+def revision(plugin: str, message: str, autogenerate: bool) -> None:
+    """Write a plugin's next migration."""
+    from core.data.migrations.drift import write_revision
+
+    with _board() as board:
+        click.echo(
+            f"written: {write_revision(board, plugin, message, empty=not autogenerate)}; read it before you commit"
+        )
+
+
+@group.command()
+@with_appcontext
+def current() -> None:
+    """Where each history stands."""
+    with _board() as board:
+        standings, left = board.current()
+        for each in standings:
+            state = "newer than this code" if each.unknown else f"{each.behind} behind" if each.behind else "up to date"
+            click.echo(f"{each.history:<20} {each.at or '-':<12} {state}")
+        for name in left:
+            click.echo(f"{name:<20} {'':<12} not on this board; its tables are left as they are")
+
+
+@group.command()
+@click.argument("plugin")
+@with_appcontext
+def history(plugin: str) -> None:
+    """A plugin's migrations, oldest first."""
+    with _board() as board:
+        for step in board.steps(plugin):
+            click.echo(str(step))
+
+
+@group.command()
+@with_appcontext
+def check() -> None:
+    """Fail where models and migrations disagree.
+
+    Also where the database is behind, or a table breaks the rules that keep tenants apart.
+    """
+    from core.data.migrations.drift import faults
+
+    with _board() as board:
+        found = faults(board)
+    for fault in found:
+        click.echo(fault, err=True)
+    if found:
+        raise SystemExit(1)
+    click.echo(f"{len(board.histories)} histories agree with models and database")

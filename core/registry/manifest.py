@@ -1,0 +1,72 @@
+"""What a plugin says of itself: data, cheap to import, without side effects."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flask import current_app
+
+from core import API
+from core.contracts import MANY, ONE
+
+NAME = re.compile(r"^[a-z][a-z0-9]{1,19}$")
+RESERVED = frozenset({"api", "ws", "docs", "console", "static", "internal", "core", "notifications"})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plugin:
+    """A plugin's manifest, the ``plugin`` in its package's ``__init__``.
+
+    ``name`` is also its entry point and its prefix for URLs, tables and settings. ``requires`` must be on and is
+    loaded first; ``after`` is loaded first if it is on. ``settings`` is a frozen dataclass (see ``core.config``).
+    ``provides`` maps a contract to ``"module:attribute"``, imported on first use. ``default_grants`` are merged
+    into the built-in roles. ``public_paths`` lists routes outside ``/api/<name>``.
+    """
+
+    name: str
+    package: str
+    api: int = API
+    requires: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    settings: type | None = None
+    provides: Mapping[type, str] = dataclasses.field(default_factory=dict)
+    permissions: tuple[str, ...] = ()
+    default_grants: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    public_paths: tuple[str, ...] = ()
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong with the manifest alone, one line each."""
+        if not NAME.match(self.name):
+            yield f"plugin {self.name!r}: the name must match {NAME.pattern}; rename it and its entry point"
+        if self.name in RESERVED:
+            yield f"plugin {self.name}: the name is reserved by the board; choose another"
+        if self.api != API:
+            yield (
+                f"plugin {self.name}: written for plugin API {self.api}, this board speaks {API};"
+                f" install a release of the plugin made for API {API}"
+            )
+        if self.settings is not None and not _is_frozen(self.settings):
+            yield f"plugin {self.name}: settings must be a dataclass with frozen=True"
+        for contract, target in self.provides.items():
+            if ":" not in target:
+                yield f"plugin {self.name}: provides {target!r}; write it as 'package.module:attribute'"
+            if not isinstance(contract, type) or (
+                contract.__module__ == "core.contracts" and contract not in (*ONE, *MANY)
+            ):
+                yield f"plugin {self.name}: provides {contract!r}, which is not a contract"
+        for path in self.public_paths:
+            if not path.startswith("/") or path.startswith(("/api", "/ws", "/docs", "/static", "/internal")):
+                yield f"plugin {self.name}: public path {path!r} is not one a plugin may have"
+
+
+def _is_frozen(settings: Any) -> bool:
+    parameters = getattr(settings, "__dataclass_params__", None)
+    return bool(parameters and parameters.frozen)
+
+
+def settings_of(name: str) -> Any:
+    """The settings of a plugin on the running board, an instance of its manifest's ``settings`` class."""
+    return current_app.extensions["pegboard.registry"].settings_of(name)

@@ -1,0 +1,192 @@
+"""Putting a plugin's parts into the app, each in the processes that need it, and policing prefixes and marks."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import time
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any
+
+import click
+from flask import Flask
+
+from core.background import duties
+from core.contracts import Services
+from core.data.models import Base
+from core.errors import BootError
+from core.registry.discovery import Mounted, Registry, describe
+from core.trust import permissions
+from core.web.routes import Routes, endpoints
+
+PARTS = {
+    "web": ("models", "documents", "views", "sockets", "listeners", "duties"),
+    "worker": ("models", "documents", "tasks", "listeners"),
+    "scheduler": ("models", "documents", "listeners", "duties"),
+    "cli": ("models", "documents", "listeners", "cli"),
+}
+EVERY_PART = ("models", "documents", "views", "sockets", "tasks", "listeners", "duties", "cli")
+
+
+def mount(app: Flask, registry: Registry, parts: Iterable[str]) -> None:
+    """Import and attach the parts of every plugin that is on. Raises ``BootError`` with all faults found."""
+    faults: list[str] = []
+    for entry in registry.on:
+        began = time.perf_counter()
+        _provide(app, entry)
+        faults += permissions.declare(app, entry.plugin.name, entry.plugin.permissions)
+        for part in parts:
+            try:
+                module = _import_part(entry, part)
+            except BootError as exc:
+                faults += exc.faults
+                continue
+            if module is not None:
+                entry.parts[part] = module
+                faults += _ATTACH.get(part, _nothing)(app, entry, module)
+        entry.load_ms += (time.perf_counter() - began) * 1000
+    for entry in registry.on:
+        faults += grant_faults(app, entry)
+    faults += permission_faults(app)
+    if faults:
+        raise BootError(*faults)
+
+
+def _import_part(entry: Mounted, part: str) -> ModuleType | None:
+    name = f"{entry.plugin.package}.{part}"
+    try:
+        if importlib.util.find_spec(name) is None:
+            return None
+        return importlib.import_module(name)
+    except BootError as exc:
+        raise BootError(*(f"plugin {entry.plugin.name}: {fault}" for fault in exc.faults)) from exc
+    except Exception as exc:
+        raise BootError(f"plugin {entry.plugin.name}: {name} cannot be imported: {describe(exc)}") from exc
+
+
+def _provide(app: Flask, entry: Mounted) -> None:
+    services: Services = app.extensions["pegboard.services"]
+    for contract, target in entry.plugin.provides.items():
+        services.provide(contract, entry.plugin.name, _maker(target))
+
+
+def _maker(target: str) -> Callable[[], Any]:
+    module, _, attribute = target.partition(":")
+
+    def make() -> Any:
+        found = getattr(importlib.import_module(module), attribute)
+        return found() if isinstance(found, type) else found
+
+    return make
+
+
+# -- one function for each part ---------------------------------------------------------------------------------
+
+
+def _nothing(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:
+    return []
+
+
+def _models(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:
+    name, package = entry.plugin.name, entry.plugin.package
+    ours = {
+        str(mapper.local_table.description)
+        for mapper in Base.registry.mappers
+        if f"{mapper.class_.__module__}.".startswith(f"{package}.")
+    }
+    return [
+        f"plugin {name}: table {table!r} is outside its prefix; call it {name}_{table.partition('_')[2] or table}"
+        for table in sorted(ours)
+        if not table.startswith(f"{name}_")
+    ]
+
+
+def _documents(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:
+    from core.data.documents.checks import document_faults
+
+    return document_faults(entry.plugin.name, module)
+
+
+def _views(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:
+    name = entry.plugin.name
+    faults: list[str] = []
+    for routes in vars(module).values():
+        if not isinstance(routes, Routes):
+            continue
+        app.register_blueprint(
+            routes,
+            name=f"{name}.pages" if routes.pages else name,
+            url_prefix=routes.url_prefix or (f"/{name}" if routes.pages else f"/api/{name}"),
+        )
+        faults += [f"plugin {name}: {fault}" for fault in routes.faults()]
+    allowed = (f"/api/{name}/", f"/{name}/")
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint.partition(".")[0] != name or rule.rule in entry.plugin.public_paths:
+            continue
+        if not f"{rule.rule}/".startswith(allowed):
+            faults.append(
+                f"plugin {name}: route {rule.rule!r} is outside its prefix /api/{name};"
+                " move it there, or list it in the manifest's public_paths"
+            )
+    return faults
+
+
+def _tasks(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:
+    app.extensions["pegboard.tasks"].add(entry.plugin.name, module)
+    return []
+
+
+def _listeners(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:
+    app.extensions["pegboard.listeners"].add(entry.plugin.name, module)
+    return []
+
+
+def _duties(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:
+    duties.add_module(app, entry.plugin.name, module)
+    return []
+
+
+def _cli(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:
+    for command in vars(module).values():
+        if isinstance(command, click.Group) and command.name == entry.plugin.name:
+            app.cli.add_command(command)
+            return []
+    return [f"plugin {entry.plugin.name}: {module.__name__} has no click group named {entry.plugin.name!r}; add one"]
+
+
+_ATTACH: dict[str, Callable[[Flask, Mounted, ModuleType], list[str]]] = {
+    "models": _models,
+    "documents": _documents,
+    "views": _views,
+    "tasks": _tasks,
+    "listeners": _listeners,
+    "duties": _duties,
+    "cli": _cli,
+}
+
+
+# -- checks across plugins --------------------------------------------------------------------------------------
+
+
+def grant_faults(app: Flask, entry: Mounted) -> list[str]:
+    """Permissions that a manifest grants by default and nobody declares."""
+    known = app.extensions["pegboard.permissions"]
+    return [
+        f"plugin {entry.plugin.name}: default_grants gives {role!r} the permission {permission!r},"
+        " which no plugin declares; add it to permissions"
+        for role, granted in entry.plugin.default_grants.items()
+        for permission in granted
+        if permission not in known
+    ]
+
+
+def permission_faults(app: Flask) -> list[str]:
+    """Permissions that a route requires and nobody declares."""
+    known = app.extensions["pegboard.permissions"]
+    return [
+        f"{endpoint.name} requires the permission {endpoint.marks.permission!r}, which no plugin declares;"
+        " add it to the manifest's permissions"
+        for endpoint in endpoints(app)
+        if endpoint.marks.permission and endpoint.marks.permission not in known
+    ]

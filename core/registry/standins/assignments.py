@@ -1,0 +1,100 @@
+"""Who was given which role: the table behind the built-in roles, audited in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.data.models import TenantModel, db
+from core.data.unit import unit, unit_or_none
+from core.trust import audit
+
+
+class RoleAssignment(TenantModel):
+    """One role of one principal, throughout the tenant or on one resource."""
+
+    __tablename__ = "core_role_assignments"
+    __table_args__ = (
+        sa.Index(
+            "uq_core_role_assignments_once",
+            "tenant_id",
+            "principal_id",
+            "role",
+            # Two nulls are different to a unique index; PostgreSQL 14 cannot be told otherwise.
+            sa.text("coalesce(kind, '')"),
+            sa.text("coalesce(resource_id, '00000000-0000-0000-0000-000000000000'::uuid)"),
+            unique=True,
+        ),
+        sa.CheckConstraint("(kind is null) = (resource_id is null)", name="whole"),
+    )
+
+    principal_id: Mapped[UUID] = mapped_column(sa.Uuid)
+    role: Mapped[str] = mapped_column(sa.Text)
+    kind: Mapped[str | None] = mapped_column(sa.Text)
+    resource_id: Mapped[UUID | None] = mapped_column(sa.Uuid)
+
+
+class Held(NamedTuple):
+    """A role that someone holds; without ``kind`` and ``id``, throughout the tenant."""
+
+    role: str
+    kind: str | None = None
+    id: UUID | None = None
+
+
+def held_by(principal_id: UUID) -> list[Held]:
+    columns = sa.select(RoleAssignment.role, RoleAssignment.kind, RoleAssignment.resource_id)
+    with transaction():
+        rows = db.session.execute(
+            columns.where(RoleAssignment.principal_id == principal_id).order_by(RoleAssignment.id)
+        )
+        return [Held(row.role, row.kind, row.resource_id) for row in rows]
+
+
+def give(principal_id: UUID, held: Held) -> None:
+    """Once is enough: a second time leaves neither a row nor a mark in the audit log."""
+    told = _told(held)
+    with transaction():
+        row = insert(RoleAssignment).values(
+            principal_id=principal_id, role=held.role, kind=held.kind, resource_id=held.id
+        )
+        if db.session.execute(row.on_conflict_do_nothing().returning(RoleAssignment.id)).first():
+            audit.record("core.role_assigned", kind="principal", id=principal_id, after=told)
+
+
+def take(principal_id: UUID, held: Held) -> bool:
+    """Whether it was held."""
+    told = _told(held)
+    matching = sa.delete(RoleAssignment).where(
+        RoleAssignment.principal_id == principal_id,
+        RoleAssignment.role == held.role,
+        RoleAssignment.kind.is_not_distinct_from(held.kind),
+        RoleAssignment.resource_id.is_not_distinct_from(held.id),
+    )
+    with transaction():
+        taken = db.session.execute(matching.returning(RoleAssignment.id)).first() is not None
+        if taken:
+            audit.record("core.role_withdrawn", kind="principal", id=principal_id, before=told)
+        return taken
+
+
+def _told(held: Held) -> dict[str, Any]:
+    if (held.kind is None) != (held.id is None):
+        raise ValueError("a role is held throughout the tenant, or on a kind and an id; not on one of the two")
+    return {"role": held.role, "kind": held.kind, "id": held.id and str(held.id)}
+
+
+@contextmanager
+def transaction() -> Iterator[None]:
+    """The unit of work that is open, or one for this question alone."""
+    if unit_or_none() is not None:
+        yield
+        return
+    with unit():
+        yield

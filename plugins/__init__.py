@@ -1,0 +1,1 @@
+"""The built-in plugins. The board finds them, like anybody else's, by the entry-point group ``pegboard.plugins``."""

@@ -1,0 +1,38 @@
+"""Accounts: who people are, how they sign in, and the first administrator."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from core.config import env
+from core.contracts import Authenticator, UserDirectory
+from core.registry import Plugin
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    signup: Literal["instant"] = env(default="instant", doc="instant: who registers is signed in at once")
+    hash_threads: Annotated[int, Meta(ge=1, le=32)] = env(
+        default=2, doc="password hashes computed at once in a process; each takes 19 MiB while it runs"
+    )
+    hash_queue: Annotated[int, Meta(ge=0, le=10_000)] = env(
+        default=64, doc="requests that may wait for a hash in a process; beyond, they are told to come back (503)"
+    )
+    setup_link_seconds: Annotated[int, Meta(ge=60, le=7 * 86_400)] = env(
+        default=3600, doc="how long a link from `flask auth admin` can be used"
+    )
+
+
+plugin = Plugin(
+    name="auth",
+    package=__name__,
+    api=1,
+    settings=Settings,
+    provides={
+        UserDirectory: "plugins.auth.services:People",
+        Authenticator: "plugins.auth.sessions:Sessions",
+    },
+)

@@ -1,0 +1,43 @@
+"""E-mail addresses in one form, so that one mailbox is one account."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+LONGEST = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
+LONGEST_LOCAL = 64  # RFC 5321, 4.5.3.1.1, in octets
+_LOCAL = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*")  # RFC 5322, dot-atom
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def normalise(text: str) -> str:
+    """The address in NFKC, casefolded, its domain in ASCII (IDNA); ``ValueError`` says what is wrong with it.
+
+    Case in the local part is dropped although RFC 5321 lets it matter: nobody's mail depends on it, and two
+    accounts that differ in case alone are a trap. Refused are quoted local parts and address literals, and local
+    parts beyond ASCII, which most mail servers carry nowhere and which look like other people's.
+    """
+    if len(text) > LONGEST:
+        raise ValueError(f"an address has at most {LONGEST} characters")
+    # Folding can undo what NFKC did, so it is done once more: the form must be a fixed point.
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text.strip()).casefold())
+    local, _, domain = folded.rpartition("@")
+    if not _LOCAL.fullmatch(local):
+        raise ValueError("expected an address such as alice@example.com")
+    if len(local) > LONGEST_LOCAL:
+        raise ValueError(f"the part before the @ has at most {LONGEST_LOCAL} characters")
+    address = f"{local}@{_ascii_domain(domain)}"
+    if len(address) > LONGEST:
+        raise ValueError(f"an address has at most {LONGEST} characters")
+    return address
+
+
+def _ascii_domain(domain: str) -> str:
+    try:
+        labels = domain.encode("idna").decode("ascii").lower().split(".")
+    except UnicodeError:
+        labels = []
+    if len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError("the part after the @ is not the name of a domain")
+    return ".".join(labels)

@@ -1,0 +1,15 @@
+"""What accounts leave for later."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from core.background import task
+from core.trust import public
+from plugins.auth import services
+
+
+@task(retries=5)
+@public
+def send_welcome(user_id: UUID) -> None:
+    services.welcome(user_id)

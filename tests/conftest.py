@@ -1,0 +1,13 @@
+"""Every test runs on the real servers of ``core.ops.testing``, with the sample plugin ``shelf`` installed."""
+
+import os
+import sys
+from pathlib import Path
+
+SAMPLE = str(Path(__file__).parent / "sample")
+
+# Entry points are found on the import path: the sample counts as installed here and in every process started.
+sys.path.insert(0, SAMPLE)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (SAMPLE, os.environ.get("PYTHONPATH"))))
+
+pytest_plugins = ["core.ops.testing"]
