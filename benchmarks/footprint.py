@@ -1,0 +1,183 @@
+"""What a board weighs and how fast it is ready: ``make footprint``.
+
+PSS (Linux ``smaps_rollup``, MiB) of web with one and with two workers, of the job worker and of the scheduler, each
+after 100 requests with every plugin on; modules imported by each kind; seconds until the first reply, alternating
+with an empty Flask + SQLAlchemy app under the same gunicorn. Writes a row to benchmarks/RESULTS.md with ``--record``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+
+from core.ops.embedded import start
+from core.ops.processes import Process
+from core.ops.servers import free_port
+from core.ops.testbed import prepare
+
+ROOT = Path(__file__).resolve().parent.parent
+
+REQUESTS = 100
+ROUNDS = 5
+AIMS = {"web_1": 120, "web_further": 45, "board": 300, "start": 2.0}
+
+EMPTY = """
+from gevent import monkey
+monkey.patch_all()
+import os
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+app = Flask(__name__)
+app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["DATABASE_URL"].replace("postgresql:", "postgresql+psycopg:")
+db = SQLAlchemy(app)
+@app.get("/livez")
+def livez():
+    return {"status": "ok"}
+"""
+
+COUNT = "import sys; from core.app import create_app; create_app({kind!r}); print(len(sys.modules))"
+
+
+def family(pid: int) -> list[int]:
+    """A process and all its descendants."""
+    pids = [pid]
+    for parent in pids:
+        children = Path(f"/proc/{parent}/task/{parent}/children")
+        pids += [int(child) for child in children.read_text().split()]
+    return pids
+
+
+def pss(pid: int) -> float:
+    """Proportional set size of a process and its descendants, MiB."""
+    total = 0
+    for member in family(pid):
+        rollup = Path(f"/proc/{member}/smaps_rollup").read_text()
+        total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    return total / 1024
+
+
+def request(url: str, count: int) -> None:
+    for _ in range(count):
+        with urllib.request.urlopen(url, timeout=10) as reply:
+            reply.read()
+
+
+def weigh() -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for workers in (1, 2):
+        web = Process("web", {"WEB_CONCURRENCY": str(workers)})
+        web.wait_ready()
+        request(f"{web.url}/readyz", REQUESTS)
+        request(f"{web.url}/openapi.json", 2)
+        figures[f"web_{workers}"] = pss(web.pid)
+        web.close()
+    for kind in ("worker", "scheduler"):
+        process = Process(kind, {})
+        process.wait_ready()
+        time.sleep(3)
+        figures[kind] = pss(process.pid)
+        process.close()
+    figures["web_further"] = figures["web_2"] - figures["web_1"]
+    figures["board"] = figures["web_2"] + figures["worker"] + figures["scheduler"]
+    return figures
+
+
+def seconds_until_ready(command: list[str], folder: Path) -> float:
+    port = free_port()
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=folder,
+        env={**os.environ, "PORT": str(port), "WEB_CONCURRENCY": "1", "BIND": f"127.0.0.1:{port}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = began + 30
+        while time.perf_counter() < deadline:
+            try:
+                request(f"http://127.0.0.1:{port}/livez", 1)
+                return time.perf_counter() - began
+            except OSError:
+                time.sleep(0.01)
+        raise SystemExit(f"{command} did not answer within 30 s")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def race() -> tuple[float, float]:
+    """Median seconds until the first reply: (board, empty app), in alternation."""
+    ours, theirs = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "empty.py").write_text(EMPTY)
+        for _ in range(ROUNDS):
+            ours.append(seconds_until_ready(["-m", "gunicorn", "wsgi:app"], ROOT))
+            command = ["-m", "gunicorn", "-k", "gevent", "--preload", "--no-control-socket", "empty:app"]
+            theirs.append(seconds_until_ready([*command, "-b", f"127.0.0.1:{free_port()}"], Path(folder)))
+    return statistics.median(ours), statistics.median(theirs)
+
+
+def modules(kind: str) -> int:
+    shown = subprocess.run(
+        [sys.executable, "-c", COUNT.format(kind=kind)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return int(shown.stdout.split()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--record", action="store_true", help="add a row to benchmarks/RESULTS.md")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        servers = start(Path(folder) / "servers", durable=False)
+        try:
+            bed = prepare(vars_of(servers), 0)
+            os.environ.update(bed.environ("K" * 8 + os.urandom(24).hex(), folder))
+            bed.migrate()
+            figures = weigh()
+            board, empty = race()
+            counted = {kind: modules(kind) for kind in ("web", "worker", "scheduler")}
+        finally:
+            servers.stop()
+    lines = [
+        ("web, master and 1 worker", f"{figures['web_1']:.0f} MiB", f"≤ {AIMS['web_1']}"),
+        ("each further web worker", f"{figures['web_further']:.0f} MiB", f"≤ {AIMS['web_further']}"),
+        ("job worker", f"{figures['worker']:.0f} MiB", ""),
+        ("scheduler", f"{figures['scheduler']:.0f} MiB", ""),
+        ("whole board (web with 2 workers)", f"{figures['board']:.0f} MiB", f"≤ {AIMS['board']}"),
+        ("ready, board / empty app", f"{board:.2f} s / {empty:.2f} s = {board / empty:.2f}", f"≤ {AIMS['start']}"),
+        *((f"modules, {kind}", str(count), "") for kind, count in counted.items()),
+    ]
+    for what, figure, aim in lines:
+        print(f"{what:<34} {figure:<28} {aim}")
+    if arguments.record:
+        record(figures, board / empty)
+
+
+def vars_of(servers: object) -> dict[str, str]:
+    return {name: getattr(servers, name) for name in ("superuser_url", "redis_url", "mongodb_uri")}
+
+
+def record(figures: dict[str, float], start_ratio: float) -> None:
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    row = (
+        f"| {datetime.now(UTC).date()} | footprint | {machine} | web {figures['web_1']:.0f} MiB, further worker"
+        f" {figures['web_further']:.0f}, worker {figures['worker']:.0f}, scheduler {figures['scheduler']:.0f},"
+        f" board {figures['board']:.0f} | start {start_ratio:.2f} × an empty Flask + SQLAlchemy app |\n"
+    )
+    with (ROOT / "benchmarks" / "RESULTS.md").open("a") as results:
+        results.write(row)
+
+
+if __name__ == "__main__":
+    main()
