@@ -7,20 +7,27 @@ from typing import TYPE_CHECKING
 from core._face import face
 
 if TYPE_CHECKING:
-    from core.data.models import GlobalModel as GlobalModel
-    from core.data.models import TenantModel as TenantModel
-    from core.data.models import db as db
-    from core.data.models import new_id as new_id
-    from core.data.models import utcnow as utcnow
-    from core.data.tenancy import DEFAULT as DEFAULT
-    from core.data.tenancy import PLATFORM as PLATFORM
-    from core.data.tenancy import acting_in as acting_in
-    from core.data.tenancy import all_tenants as all_tenants
-    from core.data.tenancy import current_tenant as current_tenant
-    from core.data.unit import after_commit as after_commit
-    from core.data.unit import in_steps as in_steps
-    from core.data.unit import unit as unit
-    from core.data.unit import unit_or_none as unit_or_none
+    from core.data.documents import TenantDocument as TenantDocument
+    from core.data.models import (
+        GlobalModel as GlobalModel,
+        TenantModel as TenantModel,
+        db as db,
+        new_id as new_id,
+        utcnow as utcnow,
+    )
+    from core.data.tenancy import (
+        DEFAULT as DEFAULT,
+        PLATFORM as PLATFORM,
+        acting_in as acting_in,
+        all_tenants as all_tenants,
+        current_tenant as current_tenant,
+    )
+    from core.data.unit import (
+        after_commit as after_commit,
+        in_steps as in_steps,
+        unit as unit,
+        unit_or_none as unit_or_none,
+    )
 
 __getattr__, __dir__, __all__ = face(
     __name__,
@@ -34,6 +41,7 @@ __getattr__, __dir__, __all__ = face(
         "unit_or_none": "core.data.unit:unit_or_none",
         "after_commit": "core.data.unit:after_commit",
         "in_steps": "core.data.unit:in_steps",
+        "TenantDocument": "core.data.documents:TenantDocument",
         "DEFAULT": "core.data.tenancy:DEFAULT",
         "PLATFORM": "core.data.tenancy:PLATFORM",
         "acting_in": "core.data.tenancy:acting_in",

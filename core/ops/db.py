@@ -30,11 +30,30 @@ def _board() -> Iterator[Migrations]:
 def upgrade(plugin: str | None) -> None:
     """Apply every migration that is missing.
 
-    The board's come first, then each plugin's.
+    The board's come first, then each plugin's; then the indexes of documents.
     """
     with _board() as board:
         if not board.upgrade(plugin):
             click.echo("nothing to do")
+    _index_documents()
+
+
+def _index_documents() -> None:
+    """Make the indexes that documents declare, on boards that keep any: nobody else need have a document store."""
+    if not any("documents" in entry.parts for entry in current_app.extensions["pegboard.registry"].on):
+        return
+    from pymongo.errors import PyMongoError
+
+    from core.data.documents import ensure_indexes
+
+    try:
+        for line in ensure_indexes(current_app._get_current_object()):  # type: ignore[attr-defined]
+            click.echo(line)
+    except PyMongoError as exc:
+        raise click.ClickException(
+            f"the tables are up to date, but MONGODB_URI's server did not take the indexes: {exc};"
+            " run `flask db upgrade` again when it does"
+        ) from exc
 
 
 @group.command(context_settings={"ignore_unknown_options": True})

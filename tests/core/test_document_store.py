@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
 
+import pymongo
 import pytest
 from flask import Flask
 from mongoengine import UUIDField
@@ -22,6 +23,8 @@ from core.contracts import Tenant
 from core.data.documents import TenantDocument, client, collection_of, database_for, ping, store
 from core.data.faults import as_refusal
 from core.data.tenancy import DEFAULT, PLATFORM, acting_in
+from core.ops import db
+from core.ops.testbed import TestServers
 
 
 class Tally(TenantDocument):
@@ -137,3 +140,15 @@ def test_nothing_is_imported_before_a_plugin_keeps_documents() -> None:
     code = "import sys, core.data.documents, core.data.faults, core.trust.scopes; print('pymongo' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, cwd=Path.cwd())
     assert ran.stdout == "False\n", ran.stderr
+
+
+def test_an_upgrade_makes_the_indexes_that_plugins_declare(board: Flask, servers: TestServers) -> None:
+    database = pymongo.MongoClient(servers.mongodb_uri).get_default_database()
+    with database.client:
+        database["shelf_notes"].drop()
+        done = board.test_cli_runner().invoke(db.group, ["upgrade"])
+        assert done.exit_code == 0, done.output
+        keys = [
+            tuple(name for name, _ in facts["key"]) for facts in database["shelf_notes"].index_information().values()
+        ]
+    assert ("tenant_id", "topic") in keys

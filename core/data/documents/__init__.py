@@ -11,21 +11,14 @@ from typing import TYPE_CHECKING
 from core._face import face
 
 if TYPE_CHECKING:
-    from core.data.documents.base import TenantDocument as TenantDocument
-    from core.data.documents.base import collection_of as collection_of
+    from core.data.documents.base import TenantDocument as TenantDocument, collection_of as collection_of
     from core.data.documents.checks import (
         document_faults as document_faults,
-    )
-    from core.data.documents.checks import (
         ensure_indexes as ensure_indexes,
-    )
-    from core.data.documents.checks import (
         searches_text as searches_text,
     )
     from core.data.documents.fenced import TenantQuerySet as TenantQuerySet
-    from core.data.documents.store import client as client
-    from core.data.documents.store import database_for as database_for
-    from core.data.documents.store import ping as ping
+    from core.data.documents.store import client as client, database_for as database_for, ping as ping
 
 __getattr__, __dir__, __all__ = face(
     __name__,
