@@ -10,8 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from flask import current_app
 
-from core.data import redis
-from core.data.documents import store
+from core.data import documents, redis
 from core.data.migrations.history import History, of_board, of_plugin, read_versions
 from core.data.models import db
 from core.data.outbox import OutboxRow
@@ -31,7 +30,7 @@ def redis_server() -> None:
 
 
 def document_store() -> None:
-    store.ping()
+    documents.ping()
 
 
 def outbox() -> dict[str, Any]:

@@ -8,6 +8,7 @@ store the rest keeps serving, and it says ``degraded`` with 200. Rooms and plugi
 from __future__ import annotations
 
 import hmac
+import importlib
 import ipaddress
 import logging
 import threading
@@ -92,6 +93,9 @@ class _Health:
 
 def init_app(app: Flask) -> None:
     app.extensions["pegboard.health"] = _Health()
+    if app.extensions["pegboard.kind"] == "web":
+        # Asked for by the first /readyz anyway: before the fork its pages are shared by all workers.
+        importlib.import_module("core.data.documents.store")
     for name, check in checks.STORES.items():
         add_check(app, name, check, vital=name == "database")
     for name, check in checks.IN_DATABASE.items():
