@@ -10,8 +10,7 @@ from uuid import UUID
 import msgspec
 import pytest
 from flask import Flask, Request
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from msgspec import Meta
 
 from core.errors import Refused

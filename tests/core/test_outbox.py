@@ -146,10 +146,9 @@ def test_a_process_that_dies_right_after_its_commit_loses_nothing(
             from core.app import create_app
             from core.contracts import SYSTEM
             from core.data.tenancy import DEFAULT, acting_in
-            from core.trust.identity import acting_as
             from core.data.unit import unit
-            from handover import NOW, Deliverer, delivering, put, rows, waiting
-from shelf import services
+            from core.trust.identity import acting_as
+            from shelf import services
 
             app = create_app("web")
             app.extensions["pegboard.outbox"].deliver = lambda envelopes: os._exit(9)

@@ -10,8 +10,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 from flask import Flask
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from shelf.models import Book
 from small_board import forget, small_board
 

@@ -11,8 +11,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 from flask import Flask
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 from mongoengine import BooleanField, UUIDField
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 

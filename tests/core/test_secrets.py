@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from flask import Flask
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from core.config import BoardSettings, Secret
 from core.trust import secrets

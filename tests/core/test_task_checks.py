@@ -101,3 +101,9 @@ def test_calls_are_checked_in_the_sources(tmp_path: Path) -> None:
         "services.py:10: chores.greet: give the task's arguments by name",
         "services.py:10: task chores.greet also needs user_id",
     ]
+
+
+def test_a_source_that_does_not_parse_is_a_fault_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text('\nenqueue("chores.greet"')
+    [fault] = task_faults(tmp_path, Tasks())
+    assert fault.startswith("broken.py:2: ")

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from log_lines import SETTINGS, told
 
 from core import telemetry
