@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -204,7 +205,8 @@ def wire(app: Flask) -> Iterator[Callable[..., tuple[int, str, bytes]]]:
                 for part in parts:
                     connection.sendall(part)
                 if finish:
-                    connection.shutdown(socket.SHUT_WR)
+                    with contextlib.suppress(OSError):  # it may have answered and closed already
+                        connection.shutdown(socket.SHUT_WR)
                 reply = b""
                 try:
                     while chunk := connection.recv(65536):
@@ -218,7 +220,7 @@ def wire(app: Flask) -> Iterator[Callable[..., tuple[int, str, bytes]]]:
         yield send
         assert "Traceback" not in web.log()
     finally:
-        web.stop()
+        web.close()
 
 
 Wire = Callable[..., tuple[int, str, bytes]]

@@ -226,7 +226,9 @@ UNREADABLE = [
 ]
 
 
-@pytest.mark.parametrize(("environ", "code"), UNREADABLE, ids=[str(environ) for environ, _ in UNREADABLE])
+@pytest.mark.parametrize(
+    ("environ", "code"), UNREADABLE, ids=[f"{number}-{code}" for number, (_, code) in enumerate(UNREADABLE)]
+)
 def test_what_cannot_be_read(environ: dict[str, Any], code: str) -> None:
     def read() -> None:
         raw = read_json(request_with(b'{"name":"a"}', **environ), 100)
