@@ -32,28 +32,31 @@ class Process:
         self.kind = kind
         self.environ = {**os.environ, "PORT": str(free_port()), **environ}
         self.url = f"http://127.0.0.1:{self.environ['PORT']}"
-        self._log = tempfile.NamedTemporaryFile(prefix=f"pegboard-{kind}-", suffix=".log")  # noqa: SIM115 - close() does
+        handle, name = tempfile.mkstemp(prefix=f"pegboard-{kind}-", suffix=".log")
+        os.close(handle)
+        self._log = Path(name)
         self.start()
 
     def start(self) -> None:
         """Start, or start again after a kill, with the same port and environment."""
-        self._began = os.path.getsize(self._log.name)
-        self._popen = subprocess.Popen(
-            [sys.executable, *COMMANDS[self.kind]],
-            cwd=ROOT,
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        self._began = self._log.stat().st_size
+        with self._log.open("ab") as log:
+            self._popen = subprocess.Popen(
+                [sys.executable, *COMMANDS[self.kind]],
+                cwd=ROOT,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     @property
     def pid(self) -> int:
         return self._popen.pid
 
     def log(self) -> str:
-        return Path(self._log.name).read_text(errors="replace")
+        return self._log.read_text(errors="replace")
 
     def wait_ready(self, seconds: float = 30) -> None:
         """Return when it serves (web answers /livez, others say so in their log); else fail with its log."""
@@ -91,7 +94,7 @@ class Process:
     def close(self) -> None:
         """Stop, and forget the log."""
         self.stop()
-        self._log.close()
+        self._log.unlink(missing_ok=True)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
