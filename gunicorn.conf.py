@@ -15,6 +15,7 @@ from typing import Any
 
 from core.config import BoardSettings, load
 from core.errors import BootError
+from core.web.wire import adopt
 
 
 def _settings() -> BoardSettings:
@@ -25,6 +26,9 @@ def _settings() -> BoardSettings:
 
 
 settings = _settings()
+
+# What gunicorn refuses before the board sees it (414, 431, broken HTTP) is told as the board tells everything else.
+adopt()
 
 bind = f"{'127.0.0.1' if settings.development else '0.0.0.0'}:{settings.port}"  # noqa: S104
 workers = settings.web_concurrency

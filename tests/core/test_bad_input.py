@@ -281,3 +281,19 @@ def test_requests_that_are_hardly_http(wire: Wire, raw: bytes) -> None:
     status, _, reply = wire(raw)
     assert 300 <= status < 500
     assert b"Traceback" not in reply
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (b"NONSENSE\r\n\r\n", "MALFORMED_REQUEST"),
+        (b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", "URI_TOO_LONG"),
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + b"x" * 20_000 + b"\r\n\r\n", "HEADERS_TOO_LARGE"),
+    ],
+    ids=["nonsense", "address", "header"],
+)
+def test_what_gunicorn_refuses_is_a_problem_too(wire: Wire, raw: bytes, code: str) -> None:
+    _, told, reply = wire(raw)
+    assert told == code
+    assert b"application/problem+json" in reply
+    assert b"gunicorn" not in reply
