@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 from core._face import face
 
 if TYPE_CHECKING:
-    from core.web.bodies import Body as Body
-    from core.web.bodies import TolerantBody as TolerantBody
+    from core.web.bodies import Body as Body, TolerantBody as TolerantBody
     from core.web.idempotency import keyless as keyless
-    from core.web.pages import CountedQuery as CountedQuery
-    from core.web.pages import PageQuery as PageQuery
-    from core.web.pages import paginate as paginate
-    from core.web.replies import Accepted as Accepted
-    from core.web.replies import Created as Created
-    from core.web.replies import Page as Page
-    from core.web.replies import Reply as Reply
-    from core.web.replies import etag_of as etag_of
-    from core.web.replies import if_match as if_match
+    from core.web.openapi import produces as produces, refuses as refuses
+    from core.web.pages import CountedQuery as CountedQuery, PageQuery as PageQuery, paginate as paginate
+    from core.web.replies import (
+        Accepted as Accepted,
+        Created as Created,
+        Page as Page,
+        Reply as Reply,
+        etag_of as etag_of,
+        if_match as if_match,
+    )
     from core.web.routes import Routes as Routes
     from core.web.throttling import limited as limited
 
@@ -39,5 +39,7 @@ __getattr__, __dir__, __all__ = face(
         "if_match": "core.web.replies:if_match",
         "keyless": "core.web.idempotency:keyless",
         "limited": "core.web.throttling:limited",
+        "refuses": "core.web.openapi:refuses",
+        "produces": "core.web.openapi:produces",
     },
 )

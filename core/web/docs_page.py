@@ -23,6 +23,7 @@ from core.web.schemas import INT64, Schema, resolve
 STATIC = Path(__file__).with_name("static")
 METHODS = ("get", "head", "post", "put", "patch", "delete")
 DEEPEST = 3
+TOLD_ONCE = ("X-Tenant-ID",)  # in the introduction, not beside every route
 
 _CODE = re.compile(r"`+([^`]+)`+")
 
@@ -87,11 +88,11 @@ def _operation(document: Schema, path: str, method: str, operation: Schema) -> d
         "id": operation["operationId"],
         "method": method,
         "path": path,
-        "summary": operation["summary"],
+        "summary": _CODE.split(operation["summary"]),
         "description": _paragraphs(operation.get("description", "")),
         "deprecated": operation.get("deprecated", False),
         "access": operation["x-access"],
-        "parameters": [_parameter(parameter, components) for parameter in parameters],
+        "parameters": [_parameter(each, components) for each in parameters if each["name"] not in TOLD_ONCE],
         "body": list(_rows(body["schema"], components)) if body else [],
         "replies": replies,
         "refusals": refusals,
@@ -118,12 +119,13 @@ def _paragraphs(text: str) -> list[list[str]]:
 def _parameter(parameter: Schema, components: dict[str, Schema]) -> dict[str, Any]:
     schema = parameter["schema"]
     said = parameter.get("description", "")
+    limits = "" if parameter["in"] == "header" else _limits(resolve(schema, components))
     return {
         "name": parameter["name"],
         "depth": 0,
         "required": parameter.get("required", False),
         "type": f"{_type(schema, components)}, in the {parameter['in']}",
-        "text": " · ".join(filter(None, (said, _limits(resolve(schema, components))))),
+        "text": " · ".join(filter(None, (said, limits))),
     }
 
 

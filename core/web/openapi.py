@@ -31,6 +31,8 @@ Send and expect JSON. Sign in with `POST /api/auth/login` and send the access to
 
 Lists reply `{"items": […], "next": …}`; pass `next` as `cursor` for the page after. Errors are problem documents
 (RFC 9457) with a stable `code`. A POST that is sent with an `Idempotency-Key` may be repeated safely.
+
+The tenant follows from the host or the token; where neither says it, name it in `X-Tenant-ID`, by id or slug.
 """
 _PARAMETER = re.compile(r"<(?:[^:<>]+:)?([A-Za-z_]\w*)>")
 

@@ -12,7 +12,10 @@ from core.web import Body
 
 LONGEST_PASSWORD = 256
 
-Email = Annotated[str, Meta(min_length=3, max_length=254, examples=["alice@example.com"])]
+Email = Annotated[
+    str,
+    Meta(min_length=3, max_length=254, examples=["alice@example.com"], extra_json_schema={"format": "email"}),
+]
 NewPassword = Annotated[str, Meta(min_length=8, max_length=LONGEST_PASSWORD, examples=["correct horse battery"])]
 DisplayName = Annotated[str, Meta(min_length=1, max_length=100, examples=["Alice"])]
 

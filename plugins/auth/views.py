@@ -25,10 +25,8 @@ def account(body: LogIn) -> str:
     return services.comparable(body.email)
 
 
-# Both are keyless: what a key remembers of a request is no place for a password, and asking again is harmless.
 @routes.post("/register")
 @public
-@keyless
 @limited("60/minute", by="ip")
 @refuses(EMAIL_TAKEN)
 @in_steps
@@ -39,7 +37,7 @@ def register(body: Register) -> Created[SignedIn]:
 
 @routes.post("/login")
 @public
-@keyless
+@keyless  # a kept reply would hand out a token that has long expired
 @limited("120/minute", by="ip")
 @limited("20/minute", by=account)
 @refuses(INVALID_CREDENTIALS)

@@ -1,9 +1,13 @@
-"""The edge: request ids, addresses behind proxies, hosts, which tenant is meant, the access log, static headers."""
+"""The edge: request ids, addresses behind proxies, hosts, which tenant is meant, the access log."""
 
 from __future__ import annotations
 
+import json
 import logging
+import socket
 from collections.abc import Iterable
+from http.client import HTTPResponse
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +21,9 @@ from core.data.models import new_id
 from core.data.tenancy import DEFAULT, PLATFORM, current_tenant
 from core.trust import audit
 from core.trust.permissions import public, tenantless
+from core.web import wire
 from core.web.edge import client_ip, hostname, request_id
+from core.web.replies import Problem
 from core.web.routes import Routes
 
 pytestmark = pytest.mark.unit
@@ -327,3 +333,48 @@ def test_requests_are_counted_by_template(plain: Flask) -> None:
     assert 'http_requests_total{method="GET",route="/api/small/items/<item>",status="204"}' in text
     assert 'http_requests_total{method="OTHER",route="-",status="405"}' in text
     assert 'http_request_seconds_count{route="/api/small/items/<item>"}' in text
+
+
+# -- what gunicorn says by itself -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "expected"),
+    [
+        (400, "Bad Request", (400, "MALFORMED_REQUEST")),
+        (414, "URI Too Long", (414, "URI_TOO_LONG")),
+        (431, "Request Header Fields Too Large", (431, "HEADERS_TOO_LARGE")),
+        (417, "Expectation Failed", (400, "MALFORMED_REQUEST")),
+        (500, "Internal Server Error", (500, "INTERNAL")),
+        (501, "Not Implemented", (501, "NOT_IMPLEMENTED")),
+    ],
+)
+def test_gunicorn_refuses_in_our_words(status: int, reason: str, expected: tuple[int, str]) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        wire.write_problem(ours, status, reason, "Invalid HTTP Header: 'X-<script>'")
+        ours.close()
+        reply = HTTPResponse(theirs)
+        reply.begin()
+        said = json.loads(reply.read())
+    assert (reply.status, said["code"]) == expected
+    assert said["status"] == reply.status
+    assert list(said) == list(Problem.__struct_fields__)
+    assert said["request_id"] == reply.headers["X-Request-ID"]
+    assert reply.headers["Content-Type"] == "application/problem+json"
+    assert "script" not in str(said)
+
+
+def test_gunicorn_is_where_we_reach_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both names are gunicorn's own affair: a new release may move them."""
+    from gunicorn import util
+    from gunicorn.http import wsgi
+    from gunicorn.workers import base
+
+    assert base.util is util
+    monkeypatch.setattr(wsgi, "SERVER", wsgi.SERVER)
+    monkeypatch.setattr(util, "write_error", util.write_error)
+    wire.adopt()
+    reply = wsgi.Response(SimpleNamespace(method="GET", version=(1, 1)), None, None)
+    assert reply.version == "pegboard"
+    assert util.write_error is wire.write_problem

@@ -69,6 +69,21 @@ def test_twenty_at_once_make_one_account(board: Flask, superuser: psycopg.Connec
     assert superuser.execute("select count(*) from auth_users").fetchone() == (1,)
 
 
+def test_registering_again_with_the_same_key_gets_the_same_answer(
+    client: FlaskClient, superuser: psycopg.Connection[Any]
+) -> None:
+    key = {"Idempotency-Key": "a-lost-reply"}
+    first, again = (client.post("/api/auth/register", json=ALICE, headers=key) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.data == first.data
+    assert again.headers["Idempotency-Replayed"] == "true"
+    other = client.post("/api/auth/register", json=ALICE | {"display_name": "Eve"}, headers=key)
+    assert code(other) == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert superuser.execute("select count(*) from auth_users").fetchone() == (1,)
+    kept = superuser.execute("select k::text from core_idempotency k").fetchone()
+    assert kept and first.get_json()["access_token"] not in kept[0]
+
+
 def test_one_address_may_have_an_account_in_each_tenant(client: FlaskClient, sign_up: SignUp) -> None:
     here = sign_up()
     there = client.post("/api/auth/register", json=ALICE, headers={"X-Tenant-ID": "platform"})
