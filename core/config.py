@@ -141,7 +141,12 @@ class BoardSettings:
             if value and urlsplit(value).scheme not in ("http", "https"):
                 yield f"{name.upper()} {value!r} is not acceptable: expected an address with http:// or https://"
         for origin in self.client_url:
-            parts = urlsplit(origin)
+            try:
+                parts = urlsplit(origin)
+                _ = parts.port
+            except ValueError as exc:
+                yield f"CLIENT_URL {origin!r} is not acceptable: {exc}"
+                continue
             if parts.scheme not in ("http", "https") or not parts.netloc or parts.path not in ("", "/"):
                 yield f"CLIENT_URL {origin!r} is not acceptable: expected an origin such as https://app.example.com"
         if self.development:

@@ -67,6 +67,7 @@ def test_a_secret_shows_itself_nowhere() -> None:
         ({"JWT_ACCESS_SECRET": "weak"}, "JWT_ACCESS_SECRET"),
         ({"API_URL": "example.com"}, "API_URL"),
         ({"CLIENT_URL": "https://app.example.com/path"}, "CLIENT_URL"),
+        ({"CLIENT_URL": "https://app.example.com:99999"}, "CLIENT_URL"),
         ({"PORT": "70000"}, "PORT"),
         ({"DATABASE_URL": ""}, "DATABASE_URL"),
     ],
