@@ -8,11 +8,8 @@ from core._face import face
 
 if TYPE_CHECKING:
     from core.background.duties import duty as duty
-    from core.background.events import emit as emit
-    from core.background.events import on as on
-    from core.background.tasks import enqueue as enqueue
-    from core.background.tasks import enqueue_in as enqueue_in
-    from core.background.tasks import task as task
+    from core.background.events import emit as emit, on as on
+    from core.background.tasks import enqueue as enqueue, enqueue_in as enqueue_in, task as task
 
 __getattr__, __dir__, __all__ = face(
     __name__,

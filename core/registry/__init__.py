@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from core._face import face
 
 if TYPE_CHECKING:
-    from core.registry.manifest import Plugin as Plugin
-    from core.registry.manifest import settings_of as settings_of
+    from core.registry.manifest import Plugin as Plugin, settings_of as settings_of
 
 __getattr__, __dir__, __all__ = face(
     __name__,

@@ -49,6 +49,9 @@ def mount(app: Flask, registry: Registry, parts: Iterable[str]) -> None:
     for entry in registry.on:
         faults += grant_faults(app, entry)
     faults += permission_faults(app)
+    faults += (
+        fault for endpoint in endpoints(app) if endpoint.plugin not in registry.plugins for fault in endpoint.faults()
+    )
     if faults:
         raise BootError(*faults)
 

@@ -8,19 +8,20 @@ from core._face import face
 
 if TYPE_CHECKING:
     from core.trust.audit import record as record
-    from core.trust.identity import acting_as as acting_as
-    from core.trust.identity import current_principal as current_principal
-    from core.trust.identity import mint_access_token as mint_access_token
-    from core.trust.permissions import public as public
-    from core.trust.permissions import requires as requires
-    from core.trust.permissions import resource_type as resource_type
-    from core.trust.permissions import signed_in as signed_in
-    from core.trust.permissions import tenantless as tenantless
+    from core.trust.identity import (
+        acting_as as acting_as,
+        current_principal as current_principal,
+        mint_access_token as mint_access_token,
+    )
+    from core.trust.permissions import (
+        public as public,
+        requires as requires,
+        resource_type as resource_type,
+        signed_in as signed_in,
+        tenantless as tenantless,
+    )
     from core.trust.scopes import where as where
-    from core.trust.secrets import open_sealed as open_sealed
-    from core.trust.secrets import seal as seal
-    from core.trust.secrets import sign as sign
-    from core.trust.secrets import verify as verify
+    from core.trust.secrets import open_sealed as open_sealed, seal as seal, sign as sign, verify as verify
 
 __getattr__, __dir__, __all__ = face(
     __name__,

@@ -14,8 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Flask
-from huey.api import Huey
-from huey.api import Task as HueyTask
+from huey.api import Huey, Task as HueyTask
 from huey.exceptions import RetryTask
 from huey.signals import SIGNAL_INTERRUPTED
 from huey.storage import BaseStorage
