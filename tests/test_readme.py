@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 import pytest
 from flask import Flask
+from tour import Step, fits, shell, take, tour
 
 from core.cli import create_cli_app
 from core.config import SHARED_VARIABLES, variables
@@ -25,89 +22,6 @@ from core.ops.processes import Process, free_port
 from core.telemetry.metrics import METRICS
 
 ROOT = Path(__file__).resolve().parent.parent
-BOARD = "http://127.0.0.1:8000"
-PATIENCE = 20.0
-END = "-- end of this command, status"
-
-
-class Step(NamedTuple):
-    """One command of the tour, and what README says that it prints."""
-
-    command: str
-    expected: str
-
-
-def tour(text: str) -> list[Step]:
-    """Every `$ command` of the console blocks, with the lines below it up to the next."""
-    steps: list[Step] = []
-    for block in re.findall(r"^```(?:console|sh)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, rest = [], part.splitlines()
-            while rest and (not command or command[-1].endswith(("\\", "|"))):
-                command.append(rest.pop(0))
-            steps.append(Step("\n".join(command), "\n".join(rest)))
-    return steps
-
-
-def fits(printed: str, expected: str) -> bool:
-    """Whether the output is what README says; `…` stands for anything, and white space is only layout."""
-    bare = re.sub(r"\s+", "", expected)
-    pattern = ".*?".join(re.escape(part) for part in bare.split("…"))
-    return re.fullmatch(pattern, re.sub(r"\s+", "", printed)) is not None
-
-
-class Shell:
-    """One `sh`, so that what a command sets the next one has."""
-
-    def __init__(self, environ: dict[str, str]) -> None:
-        self._sh = subprocess.Popen(
-            ["/bin/sh"], cwd=ROOT, env=environ, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-
-    def type(self, command: str) -> tuple[int, str]:
-        """Status and output."""
-        assert self._sh.stdin
-        assert self._sh.stdout
-        self._sh.stdin.write(f"{command}\nprintf '\\n{END} %s\\n' $?\n")
-        self._sh.stdin.flush()
-        lines = []
-        for line in self._sh.stdout:
-            if line.startswith(END):
-                return int(line.removeprefix(END)), "".join(lines)
-            lines.append(line)
-        raise AssertionError(f"the shell ended at: {command}\n{''.join(lines)}")
-
-    def close(self) -> None:
-        assert self._sh.stdin
-        self._sh.stdin.close()
-        self._sh.wait(10)
-        assert self._sh.stdout
-        self._sh.stdout.close()
-
-
-@contextmanager
-def shell(environ: dict[str, str]) -> Iterator[Shell]:
-    opened = Shell(environ)
-    try:
-        yield opened
-    finally:
-        opened.close()
-
-
-def take(sh: Shell, steps: list[Step], url: str) -> None:
-    """Type each command, at the board's real address; what only reads is typed again until a worker has caught up."""
-    for command, expected in steps:
-        typed, wanted = command.replace(BOARD, url), expected.replace(BOARD, url)
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            status, printed = sh.type(typed)
-            assert status == 0, f"$ {typed}\n{printed}"
-            if fits(printed, wanted):
-                break
-            reads = typed.startswith("curl -s ") and " -d " not in typed and " -X " not in typed
-            assert reads and time.monotonic() < deadline, f"$ {typed}\n{printed}\nREADME says\n{wanted}"
-            time.sleep(0.1)
 
 
 def test_every_line_of_the_tour_does_what_it_says(process: Callable[..., Process]) -> None:
@@ -119,7 +33,7 @@ def test_every_line_of_the_tour_does_what_it_says(process: Callable[..., Process
         process(kind, **address)
     steps = tour((ROOT / "README.md").read_text())
     assert len(steps) > 10
-    with shell({**os.environ, **address, "PYTHON": sys.executable}) as sh:
+    with shell({**os.environ, **address, "PYTHON": sys.executable}, ROOT) as sh:
         # `make flask` borrows the addresses of `make run`; here they are in the environment already.
         sh.type('make() { test "$1" = flask && "$PYTHON" -m flask ${2#ARGS=}; }')
         take(sh, steps, address["API_URL"])
