@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
 SAMPLE = str(Path(__file__).parent / "sample")
 
 # Entry points are found on the import path: the sample counts as installed here and in every process started.
@@ -11,3 +13,7 @@ sys.path.insert(0, SAMPLE)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (SAMPLE, os.environ.get("PYTHONPATH"))))
 
 pytest_plugins = ["core.ops.testing"]
+
+# A shared machine may stand still for a second in the middle of an example: that says nothing about the code.
+settings.register_profile("board", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.load_profile("board")
