@@ -79,9 +79,10 @@ def _lock(folder: Path, patience: float | None) -> IO[str]:
             lock.seek(0)
             word, _, pid = lock.read().partition(" ")
             # A leash that is tidying up lets go by itself; another runner does not.
-            if word == "held" or time.monotonic() > deadline:
+            other = int(pid or 0)
+            if (word == "held" and psutil.pid_exists(other)) or time.monotonic() > deadline:
                 lock.close()
-                raise Busy(folder, int(pid or 0)) from None
+                raise Busy(folder, other) from None
             time.sleep(0.1)
     lock.truncate(0)
     lock.write(f"{'tidying' if patience is None else 'held'} {os.getpid()}")

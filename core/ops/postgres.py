@@ -145,7 +145,7 @@ class Postgres(Server):
 
     def _move(self) -> None:
         """Keep the data outside, with a link where they would have been; who deletes that link starts afresh."""
-        for mark in _outside().glob(f"*/{TEMPORARY}"):  # what tests left whose folder is gone
+        for mark in _outside().glob(f"*/{TEMPORARY}"):  # what runs in temporary folders left, which are gone by now
             if not Path(mark.read_text()).is_symlink():
                 shutil.rmtree(mark.parent, ignore_errors=True)
         if self._link.is_dir() and not self._link.is_symlink():
@@ -154,7 +154,7 @@ class Postgres(Server):
             shutil.rmtree(self.home, ignore_errors=True)
             self._link.unlink(missing_ok=True)
             self._link.symlink_to(self.home)
-        if not self.durable:
+        if not self.durable or self._link.is_relative_to(tempfile.gettempdir()):
             self.home.mkdir(mode=0o700, exist_ok=True)
             (self.home / TEMPORARY).write_text(str(self._link))
 

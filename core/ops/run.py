@@ -157,18 +157,13 @@ class Board:
         say("applying migrations")
         done = self.shell(self.procfile[RELEASE])
         if done.returncode:
-            raise Leave(1, f"`{self.procfile[RELEASE]}` failed:\n{done.stdout.strip()}")
+            raise Leave(1, f"`{self.procfile[RELEASE]}` failed:\n{done.stdout}{done.stderr}".strip())
 
     def shell(self, command: str) -> subprocess.CompletedProcess[str]:
-        """Run a line of shell to its end, with what it says in ``stdout``."""
+        """Run a line of shell to its end."""
+        line = ["/bin/sh", "-c", command]
         return subprocess.run(
-            ["/bin/sh", "-c", command],
-            check=False,
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            line, check=False, env=self.environ, stdin=subprocess.DEVNULL, capture_output=True, text=True
         )
 
     def start_processes(self) -> None:
@@ -197,8 +192,10 @@ class Board:
         if self.then:
             done = self.shell(self.then)
             said = done.stdout.strip()
+            if done.returncode:
+                said = f"`{self.then}` failed: {(done.stderr.strip() or said or 'no word why').splitlines()[-1]}"
             if said:
-                lines[self.label] = said if done.returncode == 0 else f"`{self.then}`: {said.splitlines()[-1]}"
+                lines[self.label] = said
         width = max(map(len, lines))
         say("\n  Pegboard is ready.\n")
         for label, value in lines.items():

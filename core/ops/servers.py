@@ -155,7 +155,8 @@ class Server:
         raise NotImplementedError
 
     def environment(self) -> dict[str, str]:
-        return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C", "TZ": "UTC", "HOME": str(self.home)}
+        kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+        return {**kept, "LANG": "C", "TZ": "UTC", "HOME": str(self.home)}
 
     def credentials(self) -> dict[str, Any]:
         """Another user for the process: arguments for ``Popen``."""
