@@ -101,6 +101,10 @@ ALL = All()
 NONE = Nothing()
 
 
+SUPER_ADMIN = "super_admin"
+"""The role of platform staff: it exists in the tenant ``platform`` alone, and lets them act inside other tenants."""
+
+
 class Authorizer(Protocol):
     """Roles and grants. ``kind`` is a ``ResourceType.kind`` and ``id`` one resource of that kind."""
 

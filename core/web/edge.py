@@ -15,15 +15,14 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID
 
 from flask import Flask, Response, current_app, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from core import telemetry
 from core.config import BoardSettings
-from core.contracts import Tenant, TenantDirectory, service
-from core.data.tenancy import PLATFORM, acting_in, resolve
+from core.contracts import SUPER_ADMIN, Authorizer, Principal, Tenant, TenantDirectory, service
+from core.data.tenancy import PLATFORM, acting_in, current_tenant, resolve
 from core.data.unit import unit
 from core.errors import MALFORMED_REQUEST, MISSING_HOST, TENANT_MISMATCH, UNKNOWN_TENANT, Refused
 from core.trust import audit
@@ -96,26 +95,36 @@ def _address(text: str | None) -> str:
 # -- which tenant -------------------------------------------------------------------------------------------------
 
 
-def tenant_of(credential_tid: UUID | None) -> Tenant:
+def tenant_of(who: Principal) -> Tenant:
     """The tenant that host, ``X-Tenant-ID`` and the credential's ``tid`` agree upon.
 
-    One disagreement is permitted: staff of the tenant ``platform`` act inside the tenant that ``X-Tenant-ID`` names,
-    when ``X-Acting-Reason`` says why (see ``audit_acting``). Raises ``Refused``: UNKNOWN_TENANT, TENANT_MISMATCH.
+    One disagreement is permitted: whoever holds ``super_admin`` in the tenant ``platform`` acts inside the tenant that
+    ``X-Tenant-ID`` names, when ``X-Acting-Reason`` says why (see ``audit_acting``). Opens a unit to find that out.
+    Raises ``Refused``: UNKNOWN_TENANT, TENANT_MISMATCH.
     """
-    tenant = _tenant_of(credential_tid)
+    tenant = _tenant_of(who)
     # What the logs say of the request from here on; the Edge takes it back at the end.
     telemetry.log_context(tenant=tenant.id, user=current_principal().id)
     return tenant
 
 
-def _tenant_of(credential_tid: UUID | None) -> Tenant:
+def _tenant_of(who: Principal) -> Tenant:
     by_host, by_header = _tenant_of_host(), request.headers.get("X-Tenant-ID")
-    if credential_tid == PLATFORM.id and by_header:
+    if who.tenant_id == PLATFORM.id and by_header:
         inside = resolve(None if by_host and by_host.id == PLATFORM.id else by_host, by_header, None)
         if inside.id != PLATFORM.id:
+            _check_staff(who)
             g.pegboard_acting_reason = _acting_reason()
             return inside
-    return resolve(by_host, by_header, credential_tid)
+    return resolve(by_host, by_header, who.tenant_id)
+
+
+def _check_staff(who: Principal) -> None:
+    """An account in the tenant ``platform`` is not enough: only its role lets anybody into other tenants."""
+    with acting_in(PLATFORM), unit():
+        if who.kind == "user" and who.id and SUPER_ADMIN in service(Authorizer).roles_of(who.id):
+            return
+    raise Refused(TENANT_MISMATCH, f"only {SUPER_ADMIN} acts inside another tenant")
 
 
 def _acting_reason() -> str:
@@ -127,14 +136,15 @@ def _acting_reason() -> str:
     return reason
 
 
-def audit_acting(inside: Tenant) -> None:
+def audit_acting() -> None:
     """Where staff act inside a tenant, write that down in its log and in the platform's, whatever comes of it.
 
-    Call it once the principal is known and before the request's own unit of work is opened.
+    Call it once the request has been counted, and before its own unit of work is opened.
     """
     reason = g.get("pegboard_acting_reason")
     if reason is None:
         return
+    inside = current_tenant()
     for tenant in (inside, PLATFORM):
         with acting_in(tenant), unit():
             audit.record(

@@ -114,8 +114,12 @@ class Endpoint:
         with acting_as(who):
             if self.marks.tenantless:
                 return self._answered(given, who, verdicts)
-            tenant = tenant_of(who.tenant_id)
-            audit_acting(tenant)
+            try:
+                tenant = tenant_of(who)
+            except Refused:
+                # Whoever tries one tenant after another is counted as well.
+                self._throttle.before(who, verdicts)
+                raise
             with acting_in(tenant):
                 return self._answered(given, who, verdicts)
 
@@ -140,6 +144,7 @@ class Endpoint:
             self._throttle.before(who, verdicts)
             if who.kind == "anonymous":
                 enforce(who, self.marks)
+            audit_acting()
             signature = self.signature
             raw = b"" if signature.body is None else read_json(request, current_app.config["MAX_CONTENT_LENGTH"])
             work = self._in_steps if self.in_steps else self._in_one_unit

@@ -14,19 +14,21 @@ from sqlalchemy.exc import IntegrityError
 from core import contracts
 from core.background import enqueue
 from core.contracts import Authorizer, Principal, TenantDirectory, service
-from core.data import acting_in, current_tenant, db, new_id, unit, unit_or_none
+from core.data import PLATFORM, acting_in, current_tenant, db, new_id, unit, unit_or_none
 from core.errors import TOKEN_INVALID, VALIDATION_FAILED, FieldFault, Refused
 from core.live import notify
 from core.trust import mint_access_token
 from plugins.auth.addresses import normalise
-from plugins.auth.api import EMAIL_TAKEN, INVALID_CREDENTIALS
+from plugins.auth.api import EMAIL_TAKEN, INVALID_CREDENTIALS, SIGNUP_CLOSED
 from plugins.auth.models import User
 from plugins.auth.passwords import hashed, matches
 from plugins.auth.schemas import Me, SignedIn, UserReply
 
 
 def register(email: str, password: str, display_name: str) -> SignedIn:
-    """Open an account and sign its owner in. ``Refused``: VALIDATION_FAILED, EMAIL_TAKEN, BUSY."""
+    """Open an account and sign its owner in. ``Refused``: VALIDATION_FAILED, EMAIL_TAKEN, SIGNUP_CLOSED, BUSY."""
+    if current_tenant().id == PLATFORM.id:
+        raise Refused(SIGNUP_CLOSED, "staff of the platform are made with `flask auth admin EMAIL --platform`")
     address, name = acceptable(email), _presentable(display_name)
     digest = hashed(password)
     with unit():
@@ -38,12 +40,14 @@ def register(email: str, password: str, display_name: str) -> SignedIn:
 
 def log_in(email: str, password: str) -> SignedIn:
     """Sign in. One ``Refused(INVALID_CREDENTIALS)`` and the same work, whether there is such an account or not."""
+    # Older than whatever ends sessions while the password is being checked.
+    session_id = new_id()
     with unit():
         user = find(acceptable(email))
     right = matches(password, user.password_hash if user else None)
     if user is None or not right or not user.active:
         raise Refused(INVALID_CREDENTIALS)
-    return signed_in(user, new_id())
+    return signed_in(user, session_id)
 
 
 def me(who: Principal) -> Me:
@@ -99,9 +103,24 @@ def comparable(email: str) -> str:
 def _presentable(name: str) -> str:
     """The name without spaces around it; one that is empty, or could break a line in a list or a mail, is refused."""
     name = name.strip()
-    if not name or any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in name):
+    if not any(_visible(char) for char in name) or any(_unfit(char) for char in name):
         raise _fault("$.display_name", "a name is one line of visible characters")
     return name
+
+
+# Fillers, which are letters by their category and blank to the eye.
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+# Joiners, without which Persian and the languages of India cannot be written.
+_JOINERS = frozenset("\u200c\u200d")
+
+
+def _visible(char: str) -> bool:
+    return unicodedata.category(char)[0] in "LNPS" and char not in _BLANK
+
+
+def _unfit(char: str) -> bool:
+    """Breaks a line, turns the reading direction round, or is nothing at all."""
+    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") and char not in _JOINERS
 
 
 def _fault(field: str, detail: str) -> Refused:

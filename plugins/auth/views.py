@@ -6,6 +6,7 @@ from pathlib import Path
 
 from flask import Response, render_template, send_file
 
+from core.contracts import Principal
 from core.data import acting_in, in_steps
 from core.errors import TENANT_MISMATCH, UNKNOWN_TENANT
 from core.trust import current_principal, public, signed_in, tenantless
@@ -13,7 +14,7 @@ from core.web import Created, Routes, keyless, limited
 from core.web.edge import tenant_of
 from core.web.openapi import refuses
 from plugins.auth import services, setup_links
-from plugins.auth.api import EMAIL_TAKEN, INVALID_CREDENTIALS, LINK_INVALID
+from plugins.auth.api import EMAIL_TAKEN, INVALID_CREDENTIALS, LINK_INVALID, SIGNUP_CLOSED
 from plugins.auth.schemas import LogIn, Me, Register, SetUp, SignedIn
 
 routes = Routes(__name__)
@@ -28,7 +29,7 @@ def account(body: LogIn) -> str:
 @routes.post("/register")
 @public
 @limited("60/minute", by="ip")
-@refuses(EMAIL_TAKEN)
+@refuses(EMAIL_TAKEN, SIGNUP_CLOSED)
 @in_steps
 def register(body: Register) -> Created[SignedIn]:
     """Open an account and sign in."""
@@ -66,7 +67,7 @@ def set_up(body: SetUp) -> SignedIn:
 
     The tenant is the one that the token names; a host or `X-Tenant-ID` that names another is refused.
     """
-    with acting_in(tenant_of(setup_links.tenant_id_in(body.token))):
+    with acting_in(tenant_of(Principal(tenant_id=setup_links.tenant_id_in(body.token)))):
         return setup_links.redeem(body.token, body.password)
 
 

@@ -28,11 +28,16 @@ class Grants:
 
     def __init__(self) -> None:
         self.allowed: set[str] = set()
+        self.roles: tuple[str, ...] = ()
         self.asked: list[tuple[str, str | None, UUID | None]] = []
 
     def decide(self, who: Principal, permission: str, kind: str | None = None, id: UUID | None = None) -> Decision:
         self.asked.append((permission, kind, id))
         return Decision(permission in self.allowed, missing=(permission,))
+
+
+    def roles_of(self, principal_id: UUID) -> tuple[str, ...]:
+        return self.roles
 
 
 class Sessions:

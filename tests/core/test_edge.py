@@ -239,6 +239,7 @@ def audited(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str | None]
 
 def test_staff_may_act_inside_a_tenant_with_a_reason_and_it_is_audited_in_both(audited: list[Any]) -> None:
     app = board(base_domain="board.test")
+    app.extensions["grants"].roles = ("super_admin",)
     staff = token_for(app, new_id(), PLATFORM)
     inside = {**staff, "X-Tenant-ID": "acme"}
     assert tenant(app, "board.test", inside) == (403, "TENANT_MISMATCH")
@@ -254,6 +255,7 @@ def test_staff_may_act_inside_a_tenant_with_a_reason_and_it_is_audited_in_both(a
 
 def test_staff_need_the_header_and_may_not_contradict_the_host(audited: list[Any]) -> None:
     app = board(base_domain="board.test")
+    app.extensions["grants"].roles = ("super_admin",)
     staff = {**token_for(app, new_id(), PLATFORM), "X-Acting-Reason": "ticket 4711"}
     assert tenant(app, "board.test", staff) == (200, "platform")
     assert tenant(app, "acme.board.test", staff) == (403, "TENANT_MISMATCH")

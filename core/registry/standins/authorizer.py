@@ -13,7 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from flask import current_app
 
-from core.contracts import ALL, NONE, Decision, IsOwner, OneOf, Or, Principal, ResourceType, Scope
+from core.contracts import ALL, NONE, SUPER_ADMIN, Decision, IsOwner, OneOf, Or, Principal, ResourceType, Scope
 from core.data.models import db
 from core.data.tenancy import PLATFORM, current_tenant
 from core.errors import UNKNOWN_ROLE, Refused
@@ -24,7 +24,6 @@ from core.trust.scopes import holds
 Chain = tuple[str, ...]
 Reach = tuple[Scope, Chain]
 
-SUPER_ADMIN = "super_admin"
 ADMIN = "admin"
 EVERYONE = "user"
 ALL_POWERFUL = frozenset({SUPER_ADMIN, ADMIN})

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.unit
         ("alice@BÜCHER.example", "alice@xn--bcher-kva.example"),
         ("alice@xn--bcher-kva.example", "alice@xn--bcher-kva.example"),
         ("alice＠example。com", "alice@example.com"),
+        ("alice@faß.de", "alice@xn--fa-hia.de"),  # and not fass.de, which is somebody else's
         ("K@example.com", "k@example.com"),  # the Kelvin sign
     ],
 )
@@ -57,6 +58,7 @@ def test_variants_become_one_form(given_form: str, expected: str) -> None:
         "<alice@example.com>",
         "a" * 65 + "@example.com",
         "jürgen@example.com",
+        "straße@example.com",
         "аlice@example.com",
         "a@" + "b" * 64 + ".com",
         "a@" + "b." * 126 + "com",
