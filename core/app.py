@@ -17,7 +17,7 @@ from core import config
 from core.contracts import Services
 from core.data.models import db
 from core.errors import BootError
-from core.registry.discovery import discover
+from core.registry.discovery import Registry, discover
 from core.registry.mounting import PARTS, mount
 
 Kind = Literal["web", "worker", "scheduler", "cli"]
@@ -52,16 +52,28 @@ def create_app(kind: Kind, *, parts: Iterable[str] | None = None) -> Flask:
     """
     began = time.perf_counter()
     app = Flask("pegboard", root_path=str(ROOT), static_folder=None)
-    settings = config.load(os.environ)
+    settings, registry = _configured()
     app.extensions["pegboard.settings"] = settings
     app.extensions["pegboard.kind"] = kind
     app.extensions["pegboard.services"] = Services()
-    app.extensions["pegboard.registry"] = registry = discover(settings, os.environ)
+    app.extensions["pegboard.registry"] = registry
     for room in ROOMS:
         importlib.import_module(room).init_app(app)
     mount(app, registry, PARTS[kind] if parts is None else parts)
     app.extensions["pegboard.boot_ms"] = (time.perf_counter() - began) * 1000
     return app
+
+
+def _configured() -> tuple[config.BoardSettings, Registry]:
+    """The board's settings and its plugins; whoever set both up wrongly hears of both at once."""
+    settings, faults = config.survey(os.environ)
+    try:
+        registry = discover(settings, os.environ)
+    except BootError as exc:
+        raise BootError(*faults, *exc.faults) from None
+    if faults:
+        raise BootError(*faults)
+    return config.complete(settings), registry
 
 
 def _try_role(app: Flask) -> None:

@@ -1,91 +1,41 @@
 """Settings: typed classes filled once from the environment, with every fault reported at once.
 
 The board's own are ``BoardSettings``; a plugin declares its own frozen dataclass in its manifest and gets it
-filled from ``<PLUGIN>_<FIELD>``, or from the variable that ``env()`` names.
+filled from ``<PLUGIN>_<FIELD>``, or from the variable that ``env()`` names (``core.settings_reading``).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import secrets
-import types
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
-import msgspec
 from flask import current_app
 from msgspec import Meta
 
+from core import settings_forms as forms
 from core.errors import BootError
+from core.settings_reading import Secret, env, gather, read, variables
 
-S = TypeVar("S")
+__all__ = [
+    "MIN_SECRET_LENGTH",
+    "SHARED_VARIABLES",
+    "BoardSettings",
+    "Secret",
+    "complete",
+    "env",
+    "load",
+    "read",
+    "settings",
+    "survey",
+    "variables",
+]
 
 MIN_SECRET_LENGTH = 32
-
-
-class Secret(str):
-    """A string that does not show itself in logs, reprs or tracebacks."""
-
-    def __repr__(self) -> str:
-        return "Secret(…)"
-
-
-def env(name: str | None = None, *, default: Any = dataclasses.MISSING, doc: str = "") -> Any:
-    """A settings field with a documented meaning, and a variable name of its own where a standard one exists."""
-    return dataclasses.field(default=default, metadata={"env": name, "doc": doc})
-
-
-def variables(cls: type, prefix: str = "") -> Iterator[tuple[dataclasses.Field[Any], str]]:
-    """Each field of a settings class with the environment variable that fills it."""
-    for field in dataclasses.fields(cls):
-        yield field, field.metadata.get("env") or f"{prefix}{field.name}".upper()
-
-
-def read(cls: type[S], environ: Mapping[str, str], prefix: str = "") -> S:
-    """Fill ``cls`` from ``environ``; an empty variable counts as unset. Raises ``BootError`` with all faults."""
-    hints = typing.get_type_hints(cls, include_extras=True)
-    values: dict[str, Any] = {}
-    faults: list[str] = []
-    for field, variable in variables(cls, prefix):
-        text = environ.get(variable, "").strip()
-        if not text:
-            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-                faults.append(f"{variable} is not set: {field.metadata.get('doc') or 'it is required'}")
-            continue
-        try:
-            values[field.name] = _parse(text, hints[field.name])
-        except msgspec.ValidationError as exc:
-            shown = "" if _is_secret(hints[field.name]) else f" {text!r}"
-            faults.append(f"{variable}{shown} is not acceptable: {exc}")
-    if not faults:
-        settings = cls(**values)
-        check = getattr(settings, "check", None)
-        faults.extend(check() if check else ())
-        if not faults:
-            return settings
-    raise BootError(*faults)
-
-
-def _parse(text: str, hint: Any) -> Any:
-    value: Any = text
-    if _origin(hint) is tuple:
-        value = [part.strip() for part in text.split(",") if part.strip()]
-    return msgspec.convert(value, hint, strict=False, dec_hook=lambda kind, given: kind(given))
-
-
-def _origin(hint: Any) -> Any:
-    if typing.get_origin(hint) is Annotated:
-        hint = typing.get_args(hint)[0]
-    return typing.get_origin(hint)
-
-
-def _is_secret(hint: Any) -> bool:
-    if typing.get_origin(hint) in (typing.Union, types.UnionType, tuple, Annotated):
-        return any(_is_secret(part) for part in typing.get_args(hint))
-    return isinstance(hint, type) and issubclass(hint, Secret)
+MIN_TOKEN_LENGTH = 16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,6 +55,9 @@ class BoardSettings:
     trusted_proxies: Annotated[int, Meta(ge=0, le=10)] = env(default=0, doc="how many proxies stand in front")
     port: Annotated[int, Meta(ge=0, le=65535)] = env(default=8000, doc="where the web process listens")
     web_concurrency: Annotated[int, Meta(ge=1, le=64)] = env(default=1, doc="web worker processes")
+    run_inside_web: tuple[Literal["worker", "scheduler"], ...] = env(
+        default=(), doc="worker, scheduler: run inside the web process, where a plan has one process only"
+    )
     max_body_bytes: Annotated[int, Meta(ge=1024)] = env(default=1024 * 1024, doc="largest JSON body")
     rate_limit: str = env(default="600/minute", doc="requests per caller across all routes; 0 switches it off")
     metrics_token: Secret | None = env(default=None, doc="bearer token for /metrics; without it only loopback reads it")
@@ -135,20 +88,18 @@ class BoardSettings:
         return (self.app_url or self.api_url).rstrip("/")
 
     def check(self) -> Iterator[str]:
-        """Faults that only show across fields."""
-        for name in ("api_url", "app_url"):
-            value = getattr(self, name)
-            if value and urlsplit(value).scheme not in ("http", "https"):
-                yield f"{name.upper()} {value!r} is not acceptable: expected an address with http:// or https://"
-        for origin in self.client_url:
-            try:
-                parts = urlsplit(origin)
-                _ = parts.port
-            except ValueError as exc:
-                yield f"CLIENT_URL {origin!r} is not acceptable: {exc}"
-                continue
-            if parts.scheme not in ("http", "https") or not parts.netloc or parts.path not in ("", "/"):
-                yield f"CLIENT_URL {origin!r} is not acceptable: expected an origin such as https://app.example.com"
+        """Faults that only show in a value's form, or across fields."""
+        for name, value in (("API_URL", self.api_url), ("APP_URL", self.app_url)):
+            if value and (why := forms.address(value)):
+                yield f"{name} {forms.shown(value)} is not acceptable: {why}"
+        for value in self.client_url:
+            if why := forms.origin(value):
+                yield f"CLIENT_URL {forms.shown(value)} is not acceptable: {why}"
+        for name in forms.STORES:
+            if (value := getattr(self, name)) and (why := forms.store(name, value)):
+                yield f"{name.upper()} is not acceptable: {why}"
+        if why := forms.rate(self.rate_limit):
+            yield f"RATE_LIMIT {forms.shown(self.rate_limit)} is not acceptable: {why}"
         if self.development:
             return
         if not self.secret_keys:
@@ -159,17 +110,36 @@ class BoardSettings:
         for variable, value in named:
             if len(value) < MIN_SECRET_LENGTH or len(set(value)) < 10:
                 yield f"{variable} holds a weak secret: use at least {MIN_SECRET_LENGTH} random characters"
+        if self.metrics_token and len(self.metrics_token) < MIN_TOKEN_LENGTH:
+            yield f"METRICS_TOKEN holds a weak secret: use at least {MIN_TOKEN_LENGTH} random characters"
 
 
 SHARED_VARIABLES = frozenset(variable for _, variable in variables(BoardSettings))
 
 
 def load(environ: Mapping[str, str]) -> BoardSettings:
-    """The board's settings; in development a missing secret is made once and kept in the instance folder."""
-    settings = read(BoardSettings, environ)
-    if not settings.secret_keys:
-        settings = dataclasses.replace(settings, secret_keys=(_kept_secret(Path(settings.instance_dir)),))
-    return settings
+    """The board's settings. Raises ``BootError`` with all faults."""
+    settings, faults = survey(environ)
+    if faults:
+        raise BootError(*faults)
+    return complete(settings)
+
+
+def survey(environ: Mapping[str, str]) -> tuple[BoardSettings, list[str]]:
+    """The settings as far as they can be read, and every fault. Where there is one, no board can run on them."""
+    settings, faults = gather(BoardSettings, environ)
+    assert settings is not None
+    # Its default is of use on a developer's machine alone, and once it is filled in it looks like any other.
+    if not settings.development and not environ.get("API_URL", "").strip():
+        faults.append("API_URL is not set: production needs its public address, such as https://board.example.com")
+    return settings, faults
+
+
+def complete(settings: BoardSettings) -> BoardSettings:
+    """In development a missing secret is made once and kept in the instance folder."""
+    if settings.secret_keys:
+        return settings
+    return dataclasses.replace(settings, secret_keys=(_kept_secret(Path(settings.instance_dir)),))
 
 
 def _kept_secret(folder: Path) -> Secret:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 import time
-from collections.abc import Iterable, Mapping
+import traceback
+from collections.abc import Container, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any, Literal
 
 from core import config, telemetry
-from core.contracts import ONE
 from core.errors import BootError
-from core.registry.manifest import Plugin
+from core.registry import clashes, in_place, side_effects
+from core.registry.manifest import EVERY_PART, Plugin
 
 GROUP = "pegboard.plugins"
 
@@ -22,6 +25,7 @@ class Mounted:
     """A plugin on this board: its manifest, settings, imported parts and how it fared."""
 
     plugin: Plugin
+    point: EntryPoint | None = None
     settings: Any = None
     state: Literal["on", "off"] = "on"
     reason: str = ""
@@ -45,57 +49,94 @@ class Registry:
 
 def discover(board: config.BoardSettings, environ: Mapping[str, str]) -> Registry:
     """Every chosen plugin, ordered and configured. Raises ``BootError`` with all faults found."""
-    found, faults = _manifests(board.plugins)
+    found, broken = _manifests(board.plugins, environ)
     chosen = {name: entry for name, entry in found.items() if not board.plugins or name in board.plugins}
+    there = sorted({*found, *broken})
+    faults = [fault for lines in broken.values() for fault in lines]
     faults += [
-        f"PLUGINS names {name!r}, which is not installed; installed are: {', '.join(sorted(found)) or 'none'}"
+        f"PLUGINS names {name!r}, which is not installed; installed are: {', '.join(there) or 'none'}"
         for name in board.plugins
-        if name not in found
+        if name not in there
     ]
-    for entry in chosen.values():
-        faults.extend(entry.plugin.faults())
+    faults += clashes.variable_faults(chosen)
     _configure(chosen, environ)
-    _require(chosen, found)
+    _require(chosen, found, broken)
     left_out = [entry for entry in chosen.values() if entry.state == "off"]
     if left_out and not board.plugins_lenient:
         faults += [line for entry in left_out for line in entry.reason.splitlines()]
-    faults += _double_providers(entry for entry in chosen.values() if entry.state == "on")
+    on = [entry.plugin for entry in chosen.values() if entry.state == "on"]
+    faults += clashes.provider_faults(on) + clashes.path_faults(on)
+    try:
+        ordered = _ordered(chosen)
+    except BootError as exc:
+        faults += exc.faults
     if faults:
         raise BootError(*faults)
-    return Registry([*_ordered(chosen), *left_out])
+    return Registry([*ordered, *left_out])
 
 
-def _manifests(wanted: tuple[str, ...]) -> tuple[dict[str, Mounted], list[str]]:
+def installed() -> list[EntryPoint]:
+    """Every plugin that could be switched on, by name; a name that two distributions claim is there twice."""
+    points = [*entry_points(group=GROUP), *in_place.points(GROUP)]
+    return sorted(points, key=lambda point: (point.name, point.value))
+
+
+def _manifests(wanted: tuple[str, ...], environ: Mapping[str, str]) -> tuple[dict[str, Mounted], dict[str, list[str]]]:
+    """What is installed, by name: manifests, and the faults of those that are none or break the rules.
+
+    Those that ``wanted`` leaves out are not imported.
+    """
     found: dict[str, Mounted] = {}
-    origins: dict[str, EntryPoint] = {}
-    faults: list[str] = []
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        if wanted and point.name not in wanted:
-            found.setdefault(point.name, Mounted(Plugin(name=point.name, package=point.module)))
-            continue
-        if point.name in origins:
-            if origins[point.name].value != point.value:
-                faults.append(
-                    f"plugin {point.name}: declared twice, by {origins[point.name].value} and {point.value};"
-                    " uninstall one of the two distributions"
-                )
-            continue
-        origins[point.name] = point
-        began = time.perf_counter()
-        try:
-            plugin = point.load()
-        except Exception as exc:
-            faults.append(f"plugin {point.name}: {point.module} cannot be imported: {describe(exc)}")
-            continue
-        if not isinstance(plugin, Plugin):
-            faults.append(f"plugin {point.name}: {point.value} is not a core.registry.Plugin; name the manifest there")
-        elif plugin.name != point.name:
-            faults.append(
-                f"plugin {point.name}: its manifest says name={plugin.name!r}; entry point and name must agree"
+    broken: dict[str, list[str]] = {}
+    points: dict[str, EntryPoint] = {}
+    for point in installed():
+        name = point.name
+        if wanted and name not in wanted:
+            found.setdefault(name, Mounted(Plugin(name=name, package=point.module), point))
+        elif name not in points:
+            points[name] = point
+            began = time.perf_counter()
+            plugin, faults = _load(point, environ)
+            if plugin is not None and not faults:
+                found[name] = Mounted(plugin, point, load_ms=(time.perf_counter() - began) * 1000)
+            else:
+                broken[name] = faults
+        elif points[name].value != point.value:
+            broken.setdefault(name, []).append(
+                f"plugin {name}: declared twice, by {_origin(points[name])} and by {_origin(point)};"
+                " uninstall one of the two"
             )
-        else:
-            found[point.name] = Mounted(plugin, load_ms=(time.perf_counter() - began) * 1000)
-    return found, faults
+            found.pop(name, None)
+    return found, broken
+
+
+def _load(point: EntryPoint, environ: Mapping[str, str]) -> tuple[Plugin | None, list[str]]:
+    """Import one manifest, and what is wrong with it, one line each."""
+    name, fresh = point.name, point.module not in sys.modules
+    before = side_effects.look(environ) if fresh else None
+    try:
+        plugin = point.load()
+    except (Exception, SystemExit) as exc:
+        return None, [f"plugin {name}: {point.module} cannot be imported: {describe(exc, point.module)}"]
+    if not isinstance(plugin, Plugin):
+        return None, [f"plugin {name}: {point.value} is not a core.registry.Plugin; name the manifest there"]
+    if plugin.name != name:
+        said = f"its manifest says name={plugin.name!r}"
+        return None, [f"plugin {name}: {said}; entry point and name must agree"]
+    faults = list(plugin.faults())
+    if not hasattr(sys.modules.get(plugin.package), "__path__"):
+        faults.append(
+            f"plugin {name}: package={plugin.package!r} is no package that could hold its parts;"
+            " write package=__name__ in the package's __init__.py"
+        )
+    if before is not None:
+        after = side_effects.look(environ)
+        faults += side_effects.faults(name, plugin.package, before, after, (*EVERY_PART, "services", "gateways"))
+    return plugin, faults
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"{point.dist.name} ({point.value})" if point.dist else point.value
 
 
 def _configure(chosen: dict[str, Mounted], environ: Mapping[str, str]) -> None:
@@ -109,7 +150,7 @@ def _configure(chosen: dict[str, Mounted], environ: Mapping[str, str]) -> None:
             entry.state, entry.reason = "off", "\n".join(f"plugin {name}: {fault}" for fault in exc.faults)
 
 
-def _require(chosen: dict[str, Mounted], found: dict[str, Mounted]) -> None:
+def _require(chosen: dict[str, Mounted], found: Container[str], broken: Container[str]) -> None:
     """Switch off whatever misses a requirement, and then whatever required that."""
     changed = True
     while changed:
@@ -118,7 +159,7 @@ def _require(chosen: dict[str, Mounted], found: dict[str, Mounted]) -> None:
             for wanted in entry.plugin.requires:
                 if entry.state == "off" or (wanted in chosen and chosen[wanted].state == "on"):
                     continue
-                if wanted in chosen:
+                if wanted in chosen or wanted in broken:
                     cure = "which is off: see its own line"
                 elif wanted in found:
                     cure = f"which is not switched on; add {wanted} to PLUGINS or take {name} out"
@@ -126,20 +167,6 @@ def _require(chosen: dict[str, Mounted], found: dict[str, Mounted]) -> None:
                     cure = "which is not installed; install it or switch this plugin off with PLUGINS"
                 entry.state, entry.reason = "off", f"plugin {name}: requires {wanted}, {cure}"
                 changed = True
-
-
-def _double_providers(entries: Iterable[Mounted]) -> list[str]:
-    holders: dict[type, str] = {}
-    faults = []
-    for entry in entries:
-        for contract in entry.plugin.provides:
-            first = holders.setdefault(contract, entry.plugin.name)
-            if contract in ONE and first != entry.plugin.name:
-                faults.append(
-                    f"plugins {first} and {entry.plugin.name}: both provide {contract.__name__}, which has one answer;"
-                    " switch one of them off with PLUGINS"
-                )
-    return faults
 
 
 def _ordered(chosen: dict[str, Mounted]) -> list[Mounted]:
@@ -167,10 +194,21 @@ def _ordered(chosen: dict[str, Mounted]) -> list[Mounted]:
     return list(ordered.values())
 
 
-def describe(exc: BaseException) -> str:
-    """An import failure in one line: what, and in which file when it is the author's."""
+def describe(exc: BaseException, package: str) -> str:
+    """A failed import of a plugin's module in one line: what, in which file of the author's, and the cure."""
     if isinstance(exc, SyntaxError):
         return f"SyntaxError: {exc.msg} ({exc.filename}, line {exc.lineno}); correct the file"
     if isinstance(exc, ModuleNotFoundError):
         return f"no module named {exc.name!r}; install it, or correct the import"
-    return f"{type(exc).__name__}: {exc}"
+    if isinstance(exc, SystemExit):
+        return f"it ends the process {_place(exc, package)}; raise an exception, or move that into a function"
+    return f"{type(exc).__name__}: {exc} {_place(exc, package)}; correct it there"
+
+
+def _place(exc: BaseException, package: str) -> str:
+    """Where it was raised, or the last line of the plugin's own on the way there."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    folder = os.path.join("", *package.split("."), "")
+    own = [frame for frame in frames if f"{os.sep}{folder}" in frame.filename]
+    last = (own or frames)[-1]
+    return f"({last.filename}, line {last.lineno})"

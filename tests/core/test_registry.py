@@ -1,7 +1,9 @@
-"""Finding, ordering and configuring plugins; refusing those that break the rules, by name and with a cure."""
+"""Finding, ordering and configuring plugins; what is refused besides the faults of ``tests/broken_plugins``."""
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,8 +62,6 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
 
 def order(*names: str, **environ: str) -> list[str]:
-    import os
-
     board = config.load({**os.environ, "PLUGINS": ",".join(names), **environ})
     return [entry.plugin.name for entry in discover(board, {**os.environ, **environ}).on]
 
@@ -79,34 +79,8 @@ def test_an_unset_choice_means_all_that_are_installed(install: Install) -> None:
     assert {"auth", "shelf", "omega"} <= set(order())
 
 
-def test_a_requirement_that_is_not_installed(install: Install, faults: Callable[..., str]) -> None:
-    install("needy", "requires=('ghost',)")
-    assert faults("needy") == (
-        "plugin needy: requires ghost, which is not installed; install it or switch this plugin off with PLUGINS"
-    )
-
-
-def test_a_requirement_that_is_not_switched_on(install: Install, faults: Callable[..., str]) -> None:
-    install("needy", "requires=('other',)")
-    install("other")
-    assert faults("needy") == (
-        "plugin needy: requires other, which is not switched on; add other to PLUGINS or take needy out"
-    )
-
-
-def test_a_circle(install: Install, faults: Callable[..., str]) -> None:
-    install("one", "requires=('two',)")
-    install("two", "after=('one',)")
-    assert "plugin one: requires and after go in a circle: one → two → one" in faults("one", "two")
-
-
 def test_a_name_that_nobody_installed(faults: Callable[..., str], servers: object) -> None:
     assert "PLUGINS names 'phantom', which is not installed; installed are: auth, shelf" in faults("phantom")
-
-
-def test_the_api_number(install: Install, faults: Callable[..., str]) -> None:
-    install("future", "api=99")
-    assert "plugin future: written for plugin API 99, this board speaks 1" in faults("future")
 
 
 @pytest.mark.parametrize("name", ["x", "shelf_like", "api"])
@@ -144,13 +118,6 @@ plugin = Plugin(name="picky", package=__name__, settings=Settings)
 """
 
 
-def test_all_bad_settings_at_once(install: Install, faults: Callable[..., str]) -> None:
-    install("picky", manifest=SETTINGS)
-    told = faults("picky", PICKY_SIZE="big")
-    assert "plugin picky: PICKY_KEY is not set: the key" in told
-    assert "plugin picky: PICKY_SIZE 'big' is not acceptable" in told
-
-
 def test_a_lenient_start_leaves_them_out_and_says_so(
     install: Install, monkeypatch: pytest.MonkeyPatch, make_board: Callable[..., Flask]
 ) -> None:
@@ -167,15 +134,6 @@ def test_a_lenient_start_leaves_them_out_and_says_so(
     assert "PICKY_KEY is not set" in listed.output
 
 
-def test_leniency_does_not_cover_broken_code(install: Install, faults: Callable[..., str]) -> None:
-    install("broken", views="import nothing_of_the_sort")
-    told = faults("broken", PLUGINS_LENIENT="1")
-    assert told == (
-        "plugin broken: broken_pkg.views cannot be imported: no module named 'nothing_of_the_sort';"
-        " install it, or correct the import"
-    )
-
-
 VIEW = """
 from core.trust.permissions import public, requires, signed_in
 from core.web.routes import Routes
@@ -184,18 +142,6 @@ from core.web.routes import Routes
 def view() -> None:
     "A view."
 """
-
-
-def test_a_route_without_a_mark(install: Install, faults: Callable[..., str]) -> None:
-    install("bare", views=VIEW.format(make="routes = Routes(__name__)", marks="@routes.get('/x')"))
-    told = faults("bare")
-    assert "bare_pkg.views" in told and "view" in told and "@public" in told
-
-
-def test_a_route_outside_its_prefix(install: Install, faults: Callable[..., str]) -> None:
-    make = "routes = Routes(__name__, url_prefix='/elsewhere')"
-    install("stray", views=VIEW.format(make=make, marks="@routes.get('/x')\n@public"))
-    assert "plugin stray: route '/elsewhere/x' is outside its prefix /api/stray" in faults("stray")
 
 
 def test_a_public_path_may_be_outside(
@@ -211,16 +157,70 @@ def test_a_public_path_may_be_outside(
     assert make_board("web").test_client().get("/.well-known/x").status_code == 204
 
 
-def test_a_permission_that_nobody_declares(install: Install, faults: Callable[..., str]) -> None:
-    marks = "@routes.get('/x')\n@requires('unheard:read')"
-    install("vague", views=VIEW.format(make="routes = Routes(__name__)", marks=marks))
-    assert "requires the permission 'unheard:read', which no plugin declares" in faults("vague")
-
-
 def test_a_permission_word_has_one_owner(install: Install, faults: Callable[..., str]) -> None:
     install("first", "permissions=('thing:read',)")
     install("second", "permissions=('thing:write',)")
     assert "plugin second: permission thing:write uses the word 'thing' of first" in faults("first", "second")
+
+
+def test_a_package_that_holds_no_parts(install: Install, faults: Callable[..., str]) -> None:
+    install("lost", manifest="from core.registry import Plugin\nplugin = Plugin(name='lost', package='json.decoder')\n")
+    assert faults("lost") == (
+        "plugin lost: package='json.decoder' is no package that could hold its parts;"
+        " write package=__name__ in the package's __init__.py"
+    )
+
+
+def test_whoever_requires_a_broken_one_is_sent_to_its_line(install: Install, faults: Callable[..., str]) -> None:
+    install("cracked", manifest="1 / 0")
+    install("leaner", "requires=('cracked',)")
+    first, second = faults("cracked", "leaner").splitlines()
+    assert first.startswith("plugin cracked: cracked_pkg cannot be imported: ZeroDivisionError: division by zero (")
+    assert first.endswith("cracked_pkg/__init__.py, line 1); correct it there")
+    assert second == "plugin leaner: requires cracked, which is off: see its own line"
+
+
+def test_a_public_path_has_one_owner(install: Install, faults: Callable[..., str]) -> None:
+    for name in ("north", "south"):
+        install(name, "public_paths=('/.well-known/x',)")
+    assert faults("north", "south") == (
+        "plugins north and south: both claim the public path /.well-known/x; switch one of them off"
+    )
+
+
+def test_a_resource_that_no_model_declares(install: Install, faults: Callable[..., str]) -> None:
+    install(
+        "unkind",
+        "permissions=('unkind:write',)",
+        views="from uuid import UUID\n"
+        + VIEW.format(make="routes = Routes(__name__)", marks="").rpartition("def view")[0]
+        + "@routes.get('/<uuid:a>')\n@requires('unkind:write', id='a')\ndef view(a: UUID) -> None:\n    ''\n",
+    )
+    told = faults("unkind")
+    assert "unkind_pkg.views:view requires 'unkind:write' on one resource, and no model declares the word" in told
+
+
+def test_a_task_asks_for_a_permission_that_somebody_declares(install: Install, faults: Callable[..., str]) -> None:
+    source = "from core.background import task\nfrom core.trust import requires\n"
+    install("vague", tasks=source + "@task()\n@requires('unheard:of')\ndef go() -> None: ...\n")
+    told = faults("vague", kind="worker")
+    assert told.startswith("task vague.go requires the permission 'unheard:of', which no plugin declares")
+
+
+def test_routes_that_would_not_be_mounted(install: Install, faults: Callable[..., str]) -> None:
+    install("plain", views="from flask import Blueprint\nroutes = Blueprint('plain', __name__)\n")
+    install("double", views="from core.web import Routes\none = Routes(__name__)\ntwo = Routes(__name__)\n")
+    told = faults("plain", "double")
+    assert "plugin plain: plain_pkg.views has a plain Blueprint; make it core.web.Routes(__name__)" in told
+    assert "plugin double: double_pkg.views: The name 'double' is already registered" in told
+    assert "keep one Routes, and one with pages=True" in told
+
+
+def test_what_was_imported_before_has_no_side_effect(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOUD", "0")
+    install("loud", manifest="import os\nos.environ['LOUD'] = '1'\n" + MANIFEST.format(name="loud", more=""))
+    importlib.import_module("loud_pkg")
+    assert order("loud") == ["loud"]
 
 
 def test_one_contract_one_provider(install: Install, faults: Callable[..., str]) -> None:
@@ -232,27 +232,6 @@ def test_one_contract_one_provider(install: Install, faults: Callable[..., str])
     install("posta", manifest=manifest.format("posta"))
     install("postb", manifest=manifest.format("postb"))
     assert "plugins posta and postb: both provide Mailer" in faults("posta", "postb")
-
-
-MODEL = """
-import sqlalchemy as sa
-from sqlalchemy.orm import Mapped, mapped_column
-from core.data.models import GlobalModel
-
-class Thing(GlobalModel):
-    __tablename__ = "elsewhere_things"
-"""
-
-
-def test_a_table_outside_its_prefix(install: Install, faults: Callable[..., str]) -> None:
-    from core.data.models import db
-
-    install("tabler", models=MODEL)
-    try:
-        told = faults("tabler")
-    finally:
-        db.metadata.remove(db.metadata.tables["elsewhere_things"])
-    assert "plugin tabler: table 'elsewhere_things' is outside its prefix; call it tabler_things" in told
 
 
 def test_parts_are_imported_only_where_they_are_needed(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
