@@ -1,16 +1,22 @@
-"""The command line: ``flask plugins | db | audit`` and the plugins' own commands, in a process that is not patched."""
+"""The command line: ``flask plugins | db | audit | secrets | doctor`` and the plugins' own commands.
+
+Its process is not patched for gevent.
+"""
 
 from __future__ import annotations
 
 from flask import Flask
 
 from core.app import boot
-from core.ops import audit, db, plugins
+from core.ops import audit, db, plugins, secrets
+from core.ops.doctor import command as doctor
+from core.ops.doctor.admission import admit, is_asked_for
 
 
 def create_cli_app() -> Flask:
     """What ``.flaskenv`` names."""
-    app = boot("cli")
-    for group in (plugins.group, db.group, audit.group):
+    # A board that does not start is the one that the doctor is called to.
+    app = admit() if is_asked_for() else boot("cli")
+    for group in (plugins.group, db.group, audit.group, secrets.group, doctor.command):
         app.cli.add_command(group)
     return app

@@ -62,7 +62,7 @@ class IdempotencyKey(TenantModel):
     fingerprint: Mapped[bytes] = mapped_column(sa.LargeBinary)
     status: Mapped[int | None] = mapped_column(sa.SmallInteger)
     headers: Mapped[dict[str, str] | None] = mapped_column(JSONB)
-    body: Mapped[str | None] = mapped_column(sa.Text)
+    body: Mapped[str | None] = mapped_column(sa.Text, info={"sealed": "idempotency"})
 
 
 def keyless(function: F) -> F:
