@@ -21,10 +21,14 @@ from sqlalchemy import event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from core.config import BoardSettings
-from core.data.tenancy import hang_on, stamp
+from core.data import waiting
+from core.data.pool import FairPool
+from core.data.tenancy import hang_on, stamp, tell_database
 from core.errors import BootError
 
 IDLE_BEFORE_PING = 5.0
+STATEMENT_SECONDS = {"web": 15, "worker": 30, "scheduler": 30, "cli": 30}
+"""How long one statement may run, by kind of process: nobody waits longer for a page."""
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -100,10 +104,12 @@ class TenantModel(_Row, db.Model):  # type: ignore[name-defined]
 def init_app(app: Flask) -> None:
     """Configure the engine. Nothing connects until the first statement, which is after the fork."""
     settings: BoardSettings = app.extensions["pegboard.settings"]
+    waiting.install(STATEMENT_SECONDS[app.extensions["pegboard.kind"]] + 2)
     app.config["SQLALCHEMY_DATABASE_URI"] = psycopg_url(settings.database_url)
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(settings, app.extensions["pegboard.kind"])
     db.init_app(app)
     with app.app_context():
+        tell_database(db.engine)
         event.listen(db.engine, "checkin", _note_return)
         event.listen(db.engine, "checkout", _ping_if_idle)
         if not settings.development:
@@ -121,6 +127,7 @@ def psycopg_url(url: str) -> str:
 def engine_options(settings: BoardSettings, kind: str) -> dict[str, Any]:
     """A bounded pool and a time-out on everything: connecting, waiting for a connection, statements, locks."""
     return {
+        "poolclass": FairPool,
         "pool_size": settings.database_pool,
         "max_overflow": 0,
         "pool_timeout": 3 if kind == "web" else 30,
@@ -128,10 +135,11 @@ def engine_options(settings: BoardSettings, kind: str) -> dict[str, Any]:
         "pool_use_lifo": True,
         "hide_parameters": True,
         "connect_args": {
+            "autocommit": True,  # the board begins each transaction itself: see core.data.tenancy
             "connect_timeout": 3,
             "tcp_user_timeout": 10_000,
             "application_name": f"pegboard-{kind}-{os.getpid()}",
-            "options": "-c statement_timeout=30s -c lock_timeout=5s"
+            "options": f"-c statement_timeout={STATEMENT_SECONDS[kind]}s -c lock_timeout=5s"
             " -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
         },
     }

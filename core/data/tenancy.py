@@ -138,28 +138,34 @@ def stamp() -> UUID:
     return current_tenant().id
 
 
-def tell_database(connection: sa.Connection) -> None:
-    """Set tenant and bypass for the transaction that has just begun; both end with it."""
-    tenant = _tenant.get()
-    connection.exec_driver_sql(
-        "select set_config('pegboard.tenant', %s, true), set_config('pegboard.bypass', %s, true)",
-        (str(tenant.id) if tenant else "", _bypass.get()),
+def tell_database(engine: sa.Engine) -> None:
+    """Begin each transaction of an engine with its tenant and bypass; both end with it.
+
+    One round trip does it, so the driver may send no ``begin`` of its own: its connections are in autocommit.
+    """
+    engine.dialect.do_begin = _begin_in_tenant  # type: ignore[method-assign]
+
+
+def _begin_in_tenant(dbapi_connection: Any) -> None:
+    tenant, reason = _tenant.get(), _bypass.get().replace("'", "''")
+    dbapi_connection.execute(
+        f"begin; set local pegboard.tenant to '{tenant.id if tenant else ''}'; set local pegboard.bypass to '{reason}'",
+        prepare=False,
     )
 
 
 def hang_on(session_class: type[Session]) -> None:
     """Put the fences on every session of a class."""
-    event.listen(session_class, "after_begin", _begin)
+    event.listen(session_class, "after_begin", _refuse_outside)
     event.listen(session_class, "do_orm_execute", _filter)
     event.listen(session_class, "before_flush", _keep_tenants)
 
 
-def _begin(session: Session, transaction: Any, connection: sa.Connection) -> None:
+def _refuse_outside(session: Session, transaction: Any, connection: sa.Connection) -> None:
     from core.data.unit import unit_or_none
 
     if unit_or_none() is None:
         raise RuntimeError("SQL outside a unit of work: wrap the call in `with unit():`")
-    tell_database(connection)
 
 
 def _filter(state: ORMExecuteState) -> None:

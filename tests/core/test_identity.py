@@ -14,6 +14,9 @@ from uuid import uuid4
 import jwt
 import pytest
 from flask import Flask
+from flask_jwt_extended import decode_token
+from flask_jwt_extended.exceptions import JWTExtendedException
+from flask_jwt_extended.tokens import _decode_jwt
 
 from core.contracts import ANONYMOUS
 from core.data.models import new_id
@@ -170,3 +173,63 @@ def test_nobody_is_anonymous(within: Flask) -> None:
     with acting_as(who):
         assert current_principal() is who
     assert current_principal() is ANONYMOUS
+
+
+def outcome(decode: Any) -> Any:
+    try:
+        return decode()
+    except Exception as exc:
+        return type(exc)
+
+
+def test_the_engine_asked_once_answers_as_its_front_door_does(within: Flask) -> None:
+    """Each forgery through the engine as we call it and as ``decode_token`` does: the same claims, or both refuse."""
+    now = int(time.time())
+    key = next(iter(within.extensions["pegboard.access_keys"].values()))
+    claims = ({name: None} for name in ("iss", "aud", "sub", "sid", "tid", "jti", "iat", "exp", "type"))
+    wrong: list[dict[str, Any]] = [
+        {},
+        *claims,
+        {"iss": "https://elsewhere.example.com"},
+        {"iss": ["x"]},
+        {"aud": "other"},
+        {"aud": ["pegboard", "other"]},
+        {"aud": 7},
+        {"sub": 7},
+        {"jti": 7},
+        {"type": "refresh"},
+        {"exp": "tomorrow"},
+        {"exp": now - 1},
+        {"exp": [now]},
+        {"iat": now + 3600},
+        {"iat": {}},
+        {"nbf": now + 3600},
+        {"nbf": "never"},
+    ]
+    headers: list[dict[str, Any]] = [
+        {"typ": "JWT"},
+        {"alg": "none"},
+        {"alg": "HS512"},
+        {"alg": None},
+        {"crit": ["exp"]},
+    ]
+    good = forge(within)
+    head, body, _ = good.split(".")
+    tokens = [forge(within, **changes) for changes in wrong] + [forge(within, header) for header in headers]
+    tokens += [f"{good[:place]}{'A' if good[place] != 'A' else 'B'}{good[place + 1 :]}" for place in range(len(good))]
+    tokens += [f"{head}.{body}", f"{head}.{body}.", f"{good}=", f"{good}==", f"{good}\n", f"{good}.x", f"{head}..x", ""]
+    for token in tokens:
+        asked = {**within.extensions["pegboard.access_checks"], "encoded_token": token, "secret": key}
+        ours, theirs = (
+            outcome(lambda asked=asked: _decode_jwt(**asked)),
+            outcome(lambda token=token: decode_token(token)),
+        )
+        if not isinstance(theirs, type):
+            assert ours == theirs
+            continue
+        # The front door reads claims before it verifies, and so may name another fault first. Never does one let in
+        # what the other refuses, and only what is expired, and nothing worse, is called so.
+        assert isinstance(ours, type), token
+        assert issubclass(ours, (jwt.PyJWTError, JWTExtendedException, ValueError))
+        assert (ours is jwt.ExpiredSignatureError) == (theirs is jwt.ExpiredSignatureError)
+        assert refusal(token) in ("TOKEN_INVALID", "TOKEN_EXPIRED")

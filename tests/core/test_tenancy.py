@@ -245,7 +245,8 @@ def test_resolution(
 
 @pytest.mark.parametrize(("url", "starts"), [("database_url", True), ("superuser_url", False)])
 def test_production_does_not_start_as_a_superuser(servers, board: Flask, url: str, starts: bool) -> None:
-    environ = {**os.environ, "APP_ENV": "production", "DATABASE_URL": getattr(servers, url)}
+    environ = {**os.environ, "APP_ENV": "production", "API_URL": "https://board.example.com"}
+    environ["DATABASE_URL"] = getattr(servers, url)
     script = "from core.app import boot; boot('worker')"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
