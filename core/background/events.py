@@ -156,7 +156,7 @@ def _tell(listener: Listener, event: msgspec.Struct, depth: int) -> None:
     except Exception:
         outcome = "failed"
         log.exception(
-            "a listener failed",
+            "a listener failed, and nobody else noticed: correct it; mark it durable=True if its work must be done",
             extra={"plugin": listener.plugin, "listener": listener.name, "event": type(event).__qualname__},
         )
     finally:

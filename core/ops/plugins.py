@@ -1,71 +1,111 @@
-"""``flask plugins``: what is installed, what is on, and whether every plugin keeps the rules."""
+"""``flask plugins``: what is installed and on, whether it keeps the rules, a new one, and the last of an old one."""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from core.contracts import Services
-from core.errors import BootError
-from core.registry.discovery import Registry
-from core.registry.mounting import EVERY_PART
+from core.ops import plugin_checks
+from core.ops.purge import purge
+from core.ops.scaffold import new
+from core.registry.discovery import Mounted, Registry, installed
 
-group = click.Group("plugins", help="See and check the plugins of this board.")
+group = click.Group("plugins", help="See, check, begin and remove plugins of this board.")
+group.add_command(new)
+group.add_command(purge)
+
+FACTS = ("requires", "provides", "public_paths")
+
+as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
 
 @group.command("list")
+@as_json
 @with_appcontext
-def list_plugins() -> None:
-    """Each plugin: state, load time, requirements, what it provides, public paths."""
+def list_plugins(as_json: bool) -> None:
+    """Each plugin: state, version, load time, requirements, what it provides, public paths.
+
+    Those that are installed and not chosen by PLUGINS come last.
+    """
     registry: Registry = current_app.extensions["pegboard.registry"]
-    for entry in registry.plugins.values():
-        plugin = entry.plugin
-        facts = [f"api {plugin.api}", f"{entry.load_ms:.1f} ms", plugin.package]
-        if plugin.requires:
-            facts.append(f"requires {', '.join(plugin.requires)}")
-        if plugin.provides:
-            facts.append(f"provides {', '.join(contract.__name__ for contract in plugin.provides)}")
-        if plugin.public_paths:
-            facts.append(f"public paths {', '.join(plugin.public_paths)}")
-        click.echo(f"{plugin.name:<20} {entry.state:<4} {' · '.join(facts)}")
-        for line in entry.reason.splitlines():
-            click.echo(f"{'':<20} {line}")
+    rows = [_told(entry) for entry in registry.plugins.values()]
+    others = {point.name: point for point in installed() if point.name not in registry.plugins}
+    rows += [
+        {"name": name, "state": "off", "reason": ["not in PLUGINS"], "package": others[name].module}
+        for name in sorted(others)
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for line in _aligned([_cells(row) for row in rows]):
+        click.echo(line)
+
+
+def _told(entry: Mounted) -> dict[str, Any]:
+    plugin = entry.plugin
+    dist = entry.point.dist if entry.point else None
+    return {
+        "name": plugin.name,
+        "state": entry.state,
+        "reason": entry.reason.splitlines(),
+        "package": plugin.package,
+        "distribution": dist.name if dist else None,
+        "version": dist.version if dist else None,
+        "api": plugin.api,
+        "load_ms": round(entry.load_ms, 1),
+        "requires": list(plugin.requires),
+        "after": list(plugin.after),
+        "provides": [contract.__name__ for contract in plugin.provides],
+        "permissions": list(plugin.permissions),
+        "public_paths": list(plugin.public_paths),
+    }
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    if "version" not in row:
+        return [row["name"], row["state"], *row["reason"]]
+    facts = [f"{word.replace('_', ' ')} {', '.join(row[word])}" for word in FACTS if row[word]]
+    return [
+        row["name"],
+        row["state"],
+        f"{row['distribution'] or row['package']} {row['version'] or ''}".rstrip(),
+        f"{row['load_ms']:.1f} ms",
+        " · ".join([*facts, *row["reason"]]),
+    ]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    """Columns as wide as their widest cell; the last of a row takes what room it wants."""
+    widths: dict[int, int] = {}
+    for row in rows:
+        for column, cell in enumerate(row[:-1]):
+            widths[column] = max(widths.get(column, 0), len(cell))
+    for row in rows:
+        cells = [cell.ljust(widths[column]) for column, cell in enumerate(row[:-1])]
+        yield "  ".join([*cells, row[-1]]).rstrip()
 
 
 @group.command("check")
+@as_json
 @with_appcontext
-def check_plugins() -> None:
-    """Import every part of every plugin as each process would, and report all that is wrong."""
-    from core.app import create_app
-    from core.data.migrations import table_faults
-    from core.data.models import db
+def check_plugins(as_json: bool) -> None:
+    """Import every part of every plugin as each process would, and report all that is wrong.
 
-    try:
-        board = create_app("web", parts=EVERY_PART)
-    except BootError as exc:
-        faults = list(exc.faults)
+    Also what no boot notices: tasks that are enqueued and do not exist, implementations that lack a method, migration
+    scripts that cannot be read. Asks no store.
+    """
+    names, faults = plugin_checks.check()
+    if as_json:
+        click.echo(json.dumps({"plugins": names, "faults": faults}, indent=2))
     else:
-        with board.app_context():
-            faults = [*table_faults(db.metadata), *_provider_faults(board.extensions["pegboard.services"])]
-    for fault in faults:
-        click.echo(fault, err=True)
+        for fault in faults:
+            click.echo(fault, err=True)
+        if not faults:
+            click.echo(f"{len(names)} plugins keep the rules: {', '.join(names)}")
     if faults:
         raise SystemExit(1)
-    names = [entry.plugin.name for entry in board.extensions["pegboard.registry"].on]
-    click.echo(f"{len(names)} plugins keep the rules: {', '.join(names)}")
-
-
-def _provider_faults(services: Services) -> list[str]:
-    faults = []
-    for contract in services.contracts():
-        for name in services.providers(contract):
-            try:
-                made = services.get(contract, name)
-            except Exception as exc:
-                faults.append(f"plugin {name}: its {contract.__name__} cannot be made: {type(exc).__name__}: {exc}")
-                continue
-            missing = [word for word in vars(contract) if not word.startswith("_") and not hasattr(made, word)]
-            if missing:
-                faults.append(f"plugin {name}: its {contract.__name__} lacks {', '.join(missing)}; add them")
-    return faults

@@ -13,6 +13,8 @@ from core import API
 from core.contracts import MANY, ONE
 
 NAME = re.compile(r"^[a-z][a-z0-9]{1,19}$")
+EVERY_PART = ("models", "documents", "views", "sockets", "tasks", "listeners", "duties", "cli")
+LISTS = ("requires", "after", "permissions", "public_paths")
 RESERVED = frozenset({"api", "ws", "docs", "console", "static", "internal", "core", "notifications"})
 
 
@@ -39,6 +41,13 @@ class Plugin:
 
     def faults(self) -> Iterator[str]:
         """What is wrong with the manifest alone, one line each."""
+        # A text in place of a tuple would be taken for its letters.
+        odd = [field for field in LISTS if not _is_texts(getattr(self, field))]
+        if odd:
+            for field in odd:
+                told = f"{field} is {getattr(self, field)!r}"
+                yield f"plugin {self.name}: {told}; write a tuple of texts, such as {field}=('one',)"
+            return
         if not NAME.match(self.name):
             yield f"plugin {self.name!r}: the name must match {NAME.pattern}; rename it and its entry point"
         if self.name in RESERVED:
@@ -49,17 +58,30 @@ class Plugin:
                 f" install a release of the plugin made for API {API}"
             )
         if self.settings is not None and not _is_frozen(self.settings):
-            yield f"plugin {self.name}: settings must be a dataclass with frozen=True"
+            yield (
+                f"plugin {self.name}: settings must be a frozen dataclass;"
+                " declare the class with @dataclass(frozen=True, kw_only=True)"
+            )
         for contract, target in self.provides.items():
-            if ":" not in target:
+            if not isinstance(target, str) or ":" not in target:
                 yield f"plugin {self.name}: provides {target!r}; write it as 'package.module:attribute'"
             if not isinstance(contract, type) or (
                 contract.__module__ == "core.contracts" and contract not in (*ONE, *MANY)
             ):
-                yield f"plugin {self.name}: provides {contract!r}, which is not a contract"
+                yield (
+                    f"plugin {self.name}: provides {contract!r}, which is not a contract;"
+                    " take one of core.contracts, or a Protocol of a plugin's api.py"
+                )
         for path in self.public_paths:
             if not path.startswith("/") or path.startswith(("/api", "/ws", "/docs", "/static", "/internal")):
-                yield f"plugin {self.name}: public path {path!r} is not one a plugin may have"
+                yield (
+                    f"plugin {self.name}: public path {path!r} is not one that a plugin may have;"
+                    " begin it with / and a word that the board does not keep for itself"
+                )
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(each, str) for each in value)
 
 
 def _is_frozen(settings: Any) -> bool:

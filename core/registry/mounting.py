@@ -10,12 +10,13 @@ from types import ModuleType
 from typing import Any
 
 import click
-from flask import Flask
+from flask import Blueprint, Flask
 
 from core.background import duties
+from core.background.tasks import Tasks
 from core.contracts import Services
-from core.data.models import Base
 from core.errors import BootError
+from core.registry import tables
 from core.registry.discovery import Mounted, Registry, describe
 from core.trust import permissions
 from core.web.routes import Routes, endpoints
@@ -26,7 +27,6 @@ PARTS = {
     "scheduler": ("models", "documents", "listeners", "duties"),
     "cli": ("models", "documents", "listeners", "cli"),
 }
-EVERY_PART = ("models", "documents", "views", "sockets", "tasks", "listeners", "duties", "cli")
 
 
 def mount(app: Flask, registry: Registry, parts: Iterable[str]) -> None:
@@ -39,12 +39,13 @@ def mount(app: Flask, registry: Registry, parts: Iterable[str]) -> None:
         for part in parts:
             try:
                 module = _import_part(entry, part)
+                if module is not None:
+                    entry.parts[part] = module
+                    faults += _ATTACH.get(part, _nothing)(app, entry, module)
             except BootError as exc:
                 faults += exc.faults
-                continue
-            if module is not None:
-                entry.parts[part] = module
-                faults += _ATTACH.get(part, _nothing)(app, entry, module)
+        # Last: any of the parts may bring a module with tables.
+        faults += tables.faults(entry.plugin.name, entry.plugin.package, entry.parts.get("models"))
         entry.load_ms += (time.perf_counter() - began) * 1000
     for entry in registry.on:
         faults += grant_faults(app, entry)
@@ -64,8 +65,9 @@ def _import_part(entry: Mounted, part: str) -> ModuleType | None:
         return importlib.import_module(name)
     except BootError as exc:
         raise BootError(*(f"plugin {entry.plugin.name}: {fault}" for fault in exc.faults)) from exc
-    except Exception as exc:
-        raise BootError(f"plugin {entry.plugin.name}: {name} cannot be imported: {describe(exc)}") from exc
+    except (Exception, SystemExit) as exc:
+        told = describe(exc, entry.plugin.package)
+        raise BootError(f"plugin {entry.plugin.name}: {name} cannot be imported: {told}") from exc
 
 
 def _provide(app: Flask, entry: Mounted) -> None:
@@ -91,20 +93,6 @@ def _nothing(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:
     return []
 
 
-def _models(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:
-    name, package = entry.plugin.name, entry.plugin.package
-    ours = {
-        str(mapper.local_table.description)
-        for mapper in Base.registry.mappers
-        if f"{mapper.class_.__module__}.".startswith(f"{package}.")
-    }
-    return [
-        f"plugin {name}: table {table!r} is outside its prefix; call it {name}_{table.partition('_')[2] or table}"
-        for table in sorted(ours)
-        if not table.startswith(f"{name}_")
-    ]
-
-
 def _documents(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:
     from core.data.documents.checks import document_faults
 
@@ -115,13 +103,18 @@ def _views(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:
     name = entry.plugin.name
     faults: list[str] = []
     for routes in vars(module).values():
+        if isinstance(routes, Blueprint) and not isinstance(routes, Routes):
+            faults.append(f"plugin {name}: {module.__name__} has a plain Blueprint; make it core.web.Routes(__name__)")
         if not isinstance(routes, Routes):
             continue
-        app.register_blueprint(
-            routes,
-            name=f"{name}.pages" if routes.pages else name,
-            url_prefix=routes.url_prefix or (f"/{name}" if routes.pages else f"/api/{name}"),
-        )
+        try:
+            app.register_blueprint(
+                routes,
+                name=f"{name}.pages" if routes.pages else name,
+                url_prefix=routes.url_prefix or (f"/{name}" if routes.pages else f"/api/{name}"),
+            )
+        except (ValueError, AssertionError) as exc:
+            faults.append(f"plugin {name}: {module.__name__}: {exc}; keep one Routes, and one with pages=True")
         faults += [f"plugin {name}: {fault}" for fault in routes.faults()]
     allowed = (f"/api/{name}/", f"/{name}/")
     for rule in app.url_map.iter_rules():
@@ -159,7 +152,6 @@ def _cli(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:
 
 
 _ATTACH: dict[str, Callable[[Flask, Mounted, ModuleType], list[str]]] = {
-    "models": _models,
     "documents": _documents,
     "views": _views,
     "tasks": _tasks,
@@ -185,11 +177,23 @@ def grant_faults(app: Flask, entry: Mounted) -> list[str]:
 
 
 def permission_faults(app: Flask) -> list[str]:
-    """Permissions that a route requires and nobody declares."""
+    """Permissions that a route or task requires and nobody declares; resources whose kind nobody declares."""
     known = app.extensions["pegboard.permissions"]
-    return [
-        f"{endpoint.name} requires the permission {endpoint.marks.permission!r}, which no plugin declares;"
-        " add it to the manifest's permissions"
-        for endpoint in endpoints(app)
-        if endpoint.marks.permission and endpoint.marks.permission not in known
-    ]
+    tasks: Tasks = app.extensions["pegboard.tasks"]
+    asking = [(endpoint.name, endpoint.marks) for endpoint in endpoints(app)]
+    asking += [(f"task {name}", task.marks) for name in tasks.names() if (task := tasks.get(name)) and task.marks]
+    faults = []
+    for name, marks in asking:
+        if marks.permission is None:
+            continue
+        if marks.permission not in known:
+            faults.append(
+                f"{name} requires the permission {marks.permission!r}, which no plugin declares;"
+                " add it to the manifest's permissions"
+            )
+        elif marks.id_parameter is not None and permissions.kind_of(marks.permission) is None:
+            faults.append(
+                f"{name} requires {marks.permission!r} on one resource, and no model declares the word with"
+                " resource_type(ResourceType(kind, word, Model)); add that beside the model, or leave out id="
+            )
+    return faults

@@ -145,7 +145,7 @@ def test_a_failing_listener_is_logged_and_stops_nobody(ears: Ears, caplog: pytes
     assert marks() == ["kept"]
     [line] = [record for record in caplog.records if record.levelname == "ERROR"]
     assert (line.message, line.plugin, line.listener, line.event) == (  # type: ignore[attr-defined]
-        "a listener failed",
+        "a listener failed, and nobody else noticed: correct it; mark it durable=True if its work must be done",
         "clumsy",
         "clumsy.fails",
         "Rang",

@@ -133,4 +133,4 @@ def _told(exc: sa.exc.DBAPIError, settings: MigrationSettings) -> str:
     words = str(origin).strip().splitlines()[0] if str(origin).strip() else type(origin).__name__
     if state == INSUFFICIENT_PRIVILEGE:
         return f"{words}; set MIGRATION_DATABASE_URL to the role that owns the tables and the schema"
-    return words if state is None else f"{words}; nothing of it was applied"
+    return words if state is None else f"{words}; nothing of it was applied. Correct that, and run the command again"

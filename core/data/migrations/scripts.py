@@ -68,13 +68,16 @@ def read_scripts(history: History) -> ScriptDirectory:
     from alembic.script import ScriptDirectory
 
     with warnings.catch_warnings():
-        # Alembic would keep one of two files with the same revision and say no more than this.
+        # Alembic would keep one of two files with the same revision, or fail without a word, and say no more than this.
         warnings.filterwarnings("error", message="Revision .* is present more than once")
+        warnings.filterwarnings("error", message="Revision .* referenced from .* is not present")
         try:
             scripts = ScriptDirectory.from_config(configure(history))
             heads = sorted(scripts.get_heads())
         except UserWarning as exc:
-            raise MigrationError(f"{history.name}: {exc} ({history.versions}); renumber the later one") from None
+            twice = "more than once" in str(exc)
+            cure = "renumber the later one" if twice else "correct its down_revision, or bring that script back"
+            raise MigrationError(f"{history.name}: {exc} ({history.versions}); {cure}") from None
     if len(heads) > 1:
         raise MigrationError(
             f"{history.name}: {' and '.join(heads)} both come last ({history.versions});"

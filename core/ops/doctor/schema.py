@@ -6,7 +6,7 @@ from collections import Counter
 
 import sqlalchemy as sa
 
-from core.contracts import Authorizer, service
+from core.contracts import SUPER_ADMIN, Authorizer, service
 from core.data.migrations import MigrationError, Migrations
 from core.data.models import db
 from core.data.tenancy import PLATFORM, all_tenants
@@ -14,7 +14,7 @@ from core.data.unit import unit
 from core.ops.doctor.database import connect
 from core.ops.doctor.findings import Away, Finding, Findings, Patient, error, ok, split, warning
 from core.registry.standins.assignments import RoleAssignment
-from core.registry.standins.authorizer import SUPER_ADMIN, BuiltInRoles
+from core.registry.standins.authorizer import BuiltInRoles
 
 MOST = 10
 """Faults that are shown one by one."""

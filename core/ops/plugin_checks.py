@@ -1,0 +1,81 @@
+"""What ``flask plugins check`` looks at beyond a boot with every part: providers, enqueued names, migration scripts.
+
+It needs no store, so it can run wherever the code is.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+from flask import Flask
+
+from core.background.tasks import Tasks, task_faults
+from core.contracts import Services
+from core.data.migrations import MigrationError, Migrations
+from core.data.migrations.history import BOARD
+from core.data.migrations.scripts import missing
+from core.errors import BootError
+from core.registry.discovery import Registry
+from core.registry.manifest import EVERY_PART
+
+
+def check() -> tuple[list[str], list[str]]:
+    """Boot with every part of every plugin and look; the plugins that are on, and what is wrong, one line each."""
+    from core.app import create_app
+
+    try:
+        board = create_app("web", parts=EVERY_PART)
+    except BootError as exc:
+        return [], list(exc.faults)
+    with board.app_context():
+        found = [*_provider_faults(board), *_enqueue_faults(board), *_script_faults(board)]
+    return [entry.plugin.name for entry in _registry(board).on], found
+
+
+def _registry(board: Flask) -> Registry:
+    registry: Registry = board.extensions["pegboard.registry"]
+    return registry
+
+
+def _provider_faults(board: Flask) -> Iterator[str]:
+    """Implementations that cannot be made, or lack what their contract has."""
+    services: Services = board.extensions["pegboard.services"]
+    for contract in services.contracts():
+        for name in services.providers(contract):
+            try:
+                made = services.get(contract, name)
+            except Exception as exc:
+                told = f"its {contract.__name__} cannot be made: {type(exc).__name__}: {exc}"
+                yield f"plugin {name}: {told}; correct what provides= names"
+                continue
+            lacking = [word for word in vars(contract) if not word.startswith("_") and not hasattr(made, word)]
+            if lacking:
+                yield f"plugin {name}: its {contract.__name__} lacks {', '.join(lacking)}; add them"
+
+
+def _enqueue_faults(board: Flask) -> Iterator[str]:
+    """Every ``enqueue("name", …)`` in the plugins' sources that names no task, or does not fit it."""
+    tasks: Tasks = board.extensions["pegboard.tasks"]
+    for entry in _registry(board).on:
+        spec = importlib.util.find_spec(entry.plugin.package)
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            for fault in task_faults(Path(folder), tasks):
+                yield f"plugin {entry.plugin.name}: {entry.plugin.package}/{fault}; correct the name or the arguments"
+
+
+def _script_faults(board: Flask) -> Iterator[str]:
+    """Migration scripts that cannot be read, or are not one line, or are not there at all."""
+    migrations = Migrations.of(board)
+    for history in migrations.histories:
+        try:
+            scripts = migrations.scripts(history)
+            fault = missing(history, scripts, migrations.metadata)
+        except MigrationError as exc:
+            fault = str(exc)
+        except Exception as exc:
+            told = f"a script in {history.versions} cannot be read: {type(exc).__name__}: {exc}"
+            fault = f"{history.name}: {told}; correct it"
+        if fault:
+            yield fault if history.name == BOARD else f"plugin {fault}"

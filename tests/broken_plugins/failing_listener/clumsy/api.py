@@ -1,0 +1,7 @@
+"""Its news."""
+
+import msgspec
+
+
+class Rang(msgspec.Struct, frozen=True):
+    """Somebody rang."""

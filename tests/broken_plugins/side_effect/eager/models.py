@@ -1,0 +1,3 @@
+"""Nobody needs this to know that the plugin exists."""
+
+PERMISSIONS = ("eager:read",)

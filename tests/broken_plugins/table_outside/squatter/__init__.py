@@ -1,0 +1,5 @@
+"""It keeps its rows under another name."""
+
+from core.registry import Plugin
+
+plugin = Plugin(name="squatter", package=__name__)
