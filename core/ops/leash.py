@@ -22,8 +22,8 @@ from typing import IO
 
 import psutil
 
-# The processes of the Procfile go before the servers that they use, and their manager before them.
-_ORDER = {"honcho": 0, "mongo": 2, "valkey": 3, "postgres": 4}
+# The processes of the Procfile go before the servers that they use.
+_ORDER = {"mongo": 2, "valkey": 3, "postgres": 4}
 _GENTLE = {"postgres": signal.SIGINT}  # "fast": roll back and leave; its SIGTERM would wait for every client
 
 _held: set[Path] = set()
@@ -90,6 +90,17 @@ def _lock(folder: Path, patience: float | None) -> IO[str]:
     return lock
 
 
+def runner(folder: Path) -> int:
+    """The process that runs ``folder``, or 0. Not for that process itself: looking would lose it the lock."""
+    with contextlib.suppress(OSError, ValueError), open(folder / "lock") as lock:
+        word, pid = lock.read().split()
+        try:
+            os.lockf(lock.fileno(), os.F_TEST, 0)
+        except OSError:
+            return int(pid) if word == "held" else 0
+    return 0
+
+
 def register(folder: Path, name: str, pid: int) -> None:
     """Write down that ``pid`` runs for ``folder``, in a way that survives neither its number's reuse nor a copy."""
     path = folder / f"{name}.pid"
@@ -154,16 +165,13 @@ def sweep(folder: Path) -> list[str]:
 
 
 def main(argv: list[str]) -> None:
-    """``wait FOLDER``: be the leash. ``tie FOLDER NAME COMMAND``: register this process, then become COMMAND."""
+    """``wait FOLDER``: be the leash."""
     match argv:
         case ["wait", folder]:
             with _lock(Path(folder), None):
                 sweep(Path(folder))
-        case ["tie", folder, name, command]:
-            register(Path(folder), name, os.getpid())
-            os.execv("/bin/sh", ["sh", "-c", f"exec {command}"])  # a line of the Procfile
         case _:
-            sys.exit(f"usage: {__file__} wait FOLDER | tie FOLDER NAME COMMAND")
+            sys.exit(f"usage: {__file__} wait FOLDER")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
                                                      and show what it prints beside LABEL
     python -m core.ops.run -- COMMAND …              run a command with the addresses of the board that is running
 
-Its own servers stand in for ``DATABASE_URL``, ``REDIS_URL`` and ``MONGODB_URI`` where those are not set. What the
-Procfile says is run through honcho; a process or server that dies is started again.
+Its own servers stand in for ``DATABASE_URL``, ``REDIS_URL`` and ``MONGODB_URI`` where those are not set. The processes
+are the Procfile's (``core.ops.supervisor``); a process or server that dies is started again, alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import contextlib
 import http.client
 import json
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -24,25 +23,25 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-import psutil
 from dotenv import dotenv_values
 from honcho.environ import parse_procfile
 
-from core.config import BoardSettings, load
+from core.config import load
 from core.errors import BootError
 from core.ops import leash
-from core.ops.embedded import Busy, PortTaken, ServerFailed, Servers, listening, start
+from core.ops.embedded import Busy, ServerFailed, Servers, start
+from core.ops.servers import check_port, check_right
+from core.ops.supervisor import CannotStart, Processes
 
 PROCESSES = ("web", "worker", "scheduler")
 RELEASE = "release"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 90.0
-OFTEN = 3
-"""A board whose processes ended so many times within a minute is not started once more."""
+OURS = {"DATABASE_URL": "postgres", "REDIS_URL": "valkey", "MONGODB_URI": "mongo"}
 
 
 class Leave(Exception):
-    """Time to go. ``status`` is the exit status, ``why`` a line for the person at the terminal."""
+    """Time to go. ``status`` is the exit status, ``why`` a line for the terminal, where something failed."""
 
     def __init__(self, status: int, why: str = "") -> None:
         super().__init__(why)
@@ -88,10 +87,8 @@ class Board:
         self.environ = environment()
         self.procfile: dict[str, str] = dict(parse_procfile(Path("Procfile").read_text()).processes)
         self.servers: Servers | None = None
-        self.honcho: subprocess.Popen[bytes] | None = None
+        self.processes: Processes | None = None
         self.parent = os.getppid()
-        self.was_ready = False
-        self.ends: list[float] = []
 
     def run(self) -> int:
         """Start everything and stay until told to leave; the exit status."""
@@ -102,37 +99,56 @@ class Board:
             self.watch()
         except Leave as exc:
             status, why = exc.status, exc.why
-        except (Busy, ServerFailed, BootError, OSError) as exc:
+        except (Busy, CannotStart, ServerFailed, BootError, OSError) as exc:
             status, why = 1, _line(exc)
         # What has begun is brought to its end: a second Ctrl-C would leave half of it behind.
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        if why:
-            say(f"pegboard: {why}")
+        with contextlib.suppress(OSError):  # a terminal that is gone is no reason to leave servers behind
+            if self.servers or not why:
+                say("pegboard: stopping")
         self.stop()
+        # What went wrong is the last line, below what the processes say when they leave.
+        with contextlib.suppress(OSError):
+            if why:
+                say(f"pegboard: {why}")
         return status
 
     def start(self) -> None:
-        settings = load({"DATABASE_URL": "-", "REDIS_URL": "-", "MONGODB_URI": "-", **self.environ})
+        to_come = {"DATABASE_URL": "postgresql://-", "REDIS_URL": "redis://-", "MONGODB_URI": "mongodb://-"}
+        settings = load({**to_come, **self.environ})
         self.folder = Path(settings.instance_dir).resolve() / "servers"
-        self.start_servers(settings)
-        if listening(settings.port):
-            raise PortTaken("the web process", settings.port, "PORT")
-        self.share()
-        self.migrate()
-        self.start_processes()
-        self.wait_ready(settings.port)
-        self.greet()
-
-    def start_servers(self, settings: BoardSettings) -> None:
-        ours = {"DATABASE_URL": "postgres", "REDIS_URL": "valkey", "MONGODB_URI": "mongo"}
-        needed = [name for variable, name in ours.items() if not self.environ.get(variable)]
-        ports = [self.port(f"{name.upper()}_PORT", settings.port + n) for n, name in enumerate(ours.values(), 1)]
-        say(f"starting {', '.join(needed)}" if needed else "using the servers that the environment names")
-        self.servers = start(self.folder, durable=True, only=needed, ports=ports)
+        ports = self.ports(settings.port)
+        if pid := leash.runner(self.folder):
+            raise Busy(self.folder, pid)
+        say(f"starting {', '.join(ports)}" if ports else "using the servers that the environment names")
+        order = [ports.get(name, 0) for name in OURS.values()]
+        self.servers = start(self.folder, durable=True, only=list(ports), ports=order)
         if self.servers.hold.swept:
             say(f"ended what an earlier run had left: {', '.join(self.servers.hold.swept)}")
         self.environ.update(self.servers.environ())
+        check_port("the web process", settings.port, "PORT")
+        self.share()
+        self.migrate()
+        lines = {name: self.procfile[name] for name in PROCESSES}
+        self.processes = Processes(self.folder, lines, self.environ, lambda: _ready(settings.port))
+        self.processes.start()
+        self.wait_ready()
+        self.greet()
+
+    def ports(self, web: int) -> dict[str, int]:
+        """The servers that have to be ours, with their ports, once each port is one that this user may use."""
+        needed = [(n, name) for n, (variable, name) in enumerate(OURS.items(), 1) if not self.environ.get(variable)]
+        behind = [n for n, name in needed if not self.environ.get(f"{name.upper()}_PORT")]
+        most = 65535 - max(behind, default=0)
+        if not 1 <= web <= most:
+            why = ", as its servers take the ports behind it" if behind else ""
+            raise BootError(f"PORT {web} is not acceptable: expected 1 to {most}{why}")
+        check_right("the web process", web, "PORT")
+        ports = {name: self.port(f"{name.upper()}_PORT", web + n) for n, name in needed}
+        for name, port in ports.items():
+            check_right(name, port, f"{name.upper()}_PORT")
+        return ports
 
     def port(self, variable: str, usual: int) -> int:
         text = self.environ.get(variable) or str(usual)
@@ -166,25 +182,14 @@ class Board:
             line, check=False, env=self.environ, stdin=subprocess.DEVNULL, capture_output=True, text=True
         )
 
-    def start_processes(self) -> None:
-        """Give honcho the lines of the Procfile, each so that the leash knows its process."""
-        tie = [sys.executable, "-P", leash.__file__, "tie", str(self.folder)]
-        lines = [f"{name}: exec {shlex.join([*tie, name, self.procfile[name]])}\n" for name in PROCESSES]
-        procfile = self.folder / "Procfile"
-        procfile.write_text("".join(lines))
-        command = [sys.executable, "-m", "honcho", "--procfile", str(procfile), "--env", os.devnull]
-        command += ["start", "--port", self.environ["PORT"]]
-        self.honcho = subprocess.Popen(command, env=self.environ, stdin=subprocess.DEVNULL, start_new_session=True)
-        leash.register(self.folder, "honcho", self.honcho.pid)
-
-    def wait_ready(self, port: int) -> None:
+    def wait_ready(self) -> None:
+        assert self.processes
         deadline = time.monotonic() + PATIENCE
-        while not _ready(port):
+        while not self.processes.ready("web"):
             self.look()
             if time.monotonic() > deadline:
                 raise Leave(1, f"the board was not ready within {PATIENCE:.0f} seconds; see above")
             time.sleep(0.1)
-        self.was_ready = True
 
     def greet(self) -> None:
         url = self.environ["API_URL"].rstrip("/")
@@ -208,44 +213,26 @@ class Board:
             time.sleep(0.3)
 
     def look(self) -> None:
-        """Start again what has died, unless it does so again and again; leave when whoever started us has gone."""
-        assert self.servers and self.honcho
+        """Start again what has died; leave when whoever started us has gone."""
+        assert self.servers and self.processes
         if "MAKELEVEL" in os.environ and os.getppid() != self.parent:
             raise Leave(1, "make is gone, so this stops too")
         for server in self.servers.each:
             if not server.alive:
                 say(f"{server.title} ended; starting it again")
                 server.start()
-        if self.honcho.poll() is not None:
-            now = time.monotonic()
-            self.ends = [*(end for end in self.ends if now - end < 60), now]
-            if not self.was_ready or len(self.ends) >= OFTEN:
-                raise Leave(1, "a process ended, and would again; see above")
-            say("a process ended; starting web, worker and scheduler again")
-            self.end_processes()
-            self.start_processes()
-
-    def end_processes(self) -> None:
-        if self.honcho is None:
-            return
-        with contextlib.suppress(psutil.NoSuchProcess):
-            leash.end(psutil.Process(self.honcho.pid))
-        self.honcho.wait()
-        for name in ("honcho", *PROCESSES):  # where honcho was killed, the others still run
-            process = leash.registered(self.folder, name)
-            if process:
-                leash.end(process)
-            leash.forget(self.folder, name)
+        self.processes.look()
 
     def stop(self) -> None:
-        self.end_processes()
+        if self.processes:
+            self.processes.stop()
         if self.servers:
             (self.folder / "environ.json").unlink(missing_ok=True)
             self.servers.stop()
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    raise Leave(0 if number == signal.SIGINT else 128 + number, "stopping")
+    raise Leave(0 if number == signal.SIGINT else 128 + number)
 
 
 def _line(exc: Exception) -> str:
@@ -268,10 +255,11 @@ def borrow(command: list[str]) -> int:
     """Run ``command`` with the addresses of the board that runs on this folder, in place of this process."""
     environ = environment()
     folder = Path(environ.get("INSTANCE_DIR") or "instance") / "servers"
-    if leash.registered(folder, "honcho") is None:
+    addresses = folder / "environ.json"
+    if not leash.runner(folder) or not addresses.exists():
         print("pegboard: no board is running here: start it with make run, in another terminal", file=sys.stderr)
         return 1
-    environ.update(json.loads((folder / "environ.json").read_text()))
+    environ.update(json.loads(addresses.read_text()))
     os.execvpe(command[0], command, environ)
 
 

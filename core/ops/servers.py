@@ -7,6 +7,7 @@ with ``core.ops.leash``, so that none outlives its runner. For development and t
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.util
 import os
 import shutil
@@ -42,13 +43,33 @@ def free_port() -> int:
 
 def listening(port: int) -> bool:
     """Whether something listens there: servers set SO_REUSEADDR, so closing connections do not count."""
+    fault = _fault(port)
+    return fault is not None and fault.errno != errno.EACCES
+
+
+def check_right(what: str, port: int, setting: str) -> None:
+    """Raises ``ServerFailed`` where the system keeps ``port`` from this user; whether it is free is not asked."""
+    fault = _fault(port)
+    if fault is not None and fault.errno == errno.EACCES:
+        low = ": those below 1024 are the system's, as a rule" if port < 1024 else ""
+        raise ServerFailed(f"this user may not use port {port} for {what}{low}; set {setting}=… to another one")
+
+
+def check_port(what: str, port: int, setting: str) -> None:
+    """Raises ``PortTaken``, or ``ServerFailed`` as ``check_right`` does."""
+    check_right(what, port, setting)
+    if listening(port):
+        raise PortTaken(what, port, setting)
+
+
+def _fault(port: int) -> OSError | None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-        return False
+        except OSError as exc:
+            return exc
+    return None
 
 
 class Server:
@@ -89,8 +110,7 @@ class Server:
         if self.alive:
             return
         self.prepare()
-        if listening(self.port):
-            raise PortTaken(self.title, self.port, f"{self.name.upper()}_PORT")
+        check_port(self.title, self.port, f"{self.name.upper()}_PORT")
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.1"))
         self.log.touch(mode=0o600)

@@ -1,15 +1,12 @@
-"""The servers of `make run` and the tests: they start, die and come back alone, and nothing outlives its runner."""
+"""The servers of `make run` and the tests: they start, die and come back alone. `make run` itself: test_run.py."""
 
 from __future__ import annotations
 
 import os
 import pwd
-import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,37 +16,10 @@ import pymongo
 import pytest
 import redis
 
-from core.ops import leash
-from core.ops.embedded import Busy, PortTaken, Servers, free_port, listening, start
+from core.ops.embedded import Busy, PortTaken, Servers, listening, start
 from core.ops.postgres import reachable
 
 ROOT = Path(__file__).resolve().parents[2]
-
-# Stands in for the board: these tests are about what runs it.
-PROCFILE = """
-release: test -n "$REDIS_URL"
-web: python web.py
-worker: sleep 600
-scheduler: sleep 600
-"""
-WEB = """
-import http.server, os
-
-class Ready(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-
-http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Ready).serve_forever()
-"""
-
-
-def until(what: Callable[..., Any], seconds: float = 30) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := what()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-    return value
 
 
 def write(servers: Servers) -> None:
@@ -150,99 +120,3 @@ def test_what_root_must_keep_elsewhere(tmp_path: Path) -> None:
     assert reachable(Path("/usr/bin"), nobody)
     (tmp_path / "closed").mkdir(mode=0o700)
     assert not reachable(tmp_path / "closed" / "data", nobody)
-
-
-class Runner:
-    """`make run` without make, in a folder of its own whose name has a space."""
-
-    def __init__(self, folder: Path, **environ: str) -> None:
-        self.folder = folder
-        folder.mkdir(exist_ok=True)
-        (folder / "Procfile").write_text(PROCFILE)
-        (folder / "web.py").write_text(WEB)
-        given = {
-            "PYTHONPATH": str(ROOT),
-            "PORT": str(free_port()),
-            "VALKEY_PORT": str(free_port()),
-            "DATABASE_URL": "postgresql://elsewhere/db",
-            "MONGODB_URI": "mongodb://elsewhere/db",
-            "REDIS_URL": "",
-            "INSTANCE_DIR": "instance",
-            **environ,
-        }
-        self.log = folder / "log"
-        with self.log.open("w") as log:
-            self.popen = subprocess.Popen(
-                [sys.executable, "-m", "core.ops.run", "--then", "greeting", "echo hello from $API_URL"],
-                cwd=folder,
-                env={**os.environ, **given},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def says(self, text: str) -> None:
-        until(lambda: text in self.log.read_text() or self.popen.poll() is not None)
-        assert text in self.log.read_text()
-
-    def family(self) -> list[psutil.Process]:
-        return psutil.Process(self.popen.pid).children(recursive=True)
-
-    def process(self, name: str) -> psutil.Process:
-        found: psutil.Process = until(lambda: leash.registered(self.folder / "instance" / "servers", name))
-        return found
-
-
-@pytest.fixture
-def runner(tmp_path: Path) -> Iterator[Callable[..., Runner]]:
-    started: list[Runner] = []
-
-    def run(**environ: str) -> Runner:
-        started.append(Runner(tmp_path / "my board", **environ))
-        return started[-1]
-
-    yield run
-    for each in started:
-        if each.popen.poll() is None:
-            each.popen.terminate()
-        each.popen.wait(30)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_no_signal_leaves_an_orphan(runner: Callable[..., Runner], number: signal.Signals) -> None:
-    board = runner()
-    board.says("Pegboard is ready")
-    board.says("greeting       hello from http://127.0.0.1:")
-    family = board.family()
-    assert len(family) >= 6  # leash, valkey, honcho, web, worker, scheduler
-    board.popen.send_signal(number)
-    until(lambda: all(map(leash.gone, family)))
-    status = {signal.SIGINT: 0, signal.SIGTERM: 143, signal.SIGKILL: -9}
-    assert board.popen.wait(5) == status[number]
-
-
-def test_what_died_is_started_again(runner: Callable[..., Runner]) -> None:
-    board = runner()
-    board.says("Pegboard is ready")
-    for name in ("valkey", "worker"):
-        before = board.process(name)
-        before.kill()
-        until(lambda before=before: leash.gone(before))
-        assert board.process(name) != before
-    again = runner()
-    again.says("it is running already")
-    assert again.popen.wait(10) == 1
-
-
-def test_a_run_that_was_killed_with_its_leash_is_tidied_up_by_the_next(runner: Callable[..., Runner]) -> None:
-    board = runner()
-    board.says("Pegboard is ready")
-    family = board.family()
-    next(process for process in family if "wait" in process.cmdline()).kill()
-    board.popen.kill()
-    assert not leash.gone(board.process("valkey"))
-    again = runner()
-    again.says("ended what an earlier run had left: honcho")
-    again.says("Pegboard is ready")
-    assert all(map(leash.gone, family))
