@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import os
 import resource
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,12 @@ from core.web.wire import adopt
 def _settings() -> BoardSettings:
     try:
         return load(os.environ)
-    except BootError as exc:
-        sys.exit("\n".join(f"pegboard: {fault}" for fault in exc.faults))
+    except BootError:
+        # It ends here, so what the board imports does no harm: it knows of the plugins' faults too, and tells all.
+        from core.app import boot
+
+        boot("web")
+        raise
 
 
 settings = _settings()
@@ -32,7 +35,7 @@ adopt()
 
 bind = f"{'127.0.0.1' if settings.development else '0.0.0.0'}:{settings.port}"  # noqa: S104
 workers = settings.web_concurrency
-worker_class = "gevent"
+worker_class = "core.web.serving.Worker"  # gevent's, with an orderly end
 worker_connections = 12_000  # the default, 1,000, is far below what a worker carries
 backlog = 2048
 
@@ -41,10 +44,8 @@ backlog = 2048
 preload_app = True
 
 timeout = 30  # a worker whose loop has not turned for so long is killed
-graceful_timeout = 25  # platforms send SIGKILL 30 s after SIGTERM
-# Longer than the routers in front keep theirs, so that they never send into a closing connection. An idle one holds a
-# leaving worker up, which at a developer's Ctrl-C is only a nuisance.
-keepalive = 2 if settings.development else 75
+graceful_timeout = 24  # then what is left is killed; platforms send SIGKILL 30 s after SIGTERM
+keepalive = 75  # longer than the routers in front keep theirs, so that they never send into a closing connection
 
 # Small enough that a worker's memory is its own, large enough that the board answers 414 and 431 in its own words.
 limit_request_line = 8190
@@ -69,8 +70,10 @@ def on_starting(server: Any) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     from core import telemetry
+    from core.web.serving import mind_early_signals
 
     telemetry.prepare_multiprocess()
+    mind_early_signals()
 
 
 def when_ready(server: Any) -> None:
@@ -88,6 +91,13 @@ def post_worker_init(worker: Any) -> None:
     from core.background import duties
 
     duties.start(worker.wsgi)
+
+
+def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None:
+    """Give the loop a turn: a connection whose next request is there already would be served on, the others not."""
+    import gevent
+
+    gevent.sleep(0)
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -14,6 +14,7 @@ from core.errors import (
     CONFLICT,
     DATABASE_UNAVAILABLE,
     DOCUMENTS_UNAVAILABLE,
+    MIGRATIONS_PENDING,
     REDIS_UNAVAILABLE,
     VALIDATION_FAILED,
     Code,
@@ -27,6 +28,7 @@ BUSY_RETRY = 1
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _BUSY_STATES = frozenset({"57014", "55P03", "40P01", "40001", "25P03", "25P04"})
 _UNIQUE = "23505"
+_MISSING = frozenset({"42P01", "42703", "3F000"})  # a table, a column, a schema
 _VALUE_STATES = frozenset({"22003", "22008", "22021", "22P05"})
 
 _BUSY = (
@@ -62,14 +64,16 @@ _AWAY: tuple[tuple[Code, tuple[str, ...]], ...] = (
 def as_refusal(exc: BaseException) -> Refused | None:
     """The ``Refused`` that tells of a store's failure; ``None`` when ``exc`` is something else, such as a bug.
 
-    503 DATABASE_UNAVAILABLE, REDIS_UNAVAILABLE, DOCUMENTS_UNAVAILABLE or BUSY, all with ``retry_after``; 409 CONFLICT
-    for what a unique index refused; 422
+    503 DATABASE_UNAVAILABLE, REDIS_UNAVAILABLE, DOCUMENTS_UNAVAILABLE, MIGRATIONS_PENDING or BUSY, all with
+    ``retry_after``; 409 CONFLICT for what a unique index refused; 422
     VALIDATION_FAILED for text that no store can hold (lone surrogates, NUL) and numbers or times beyond its range.
     """
     for error in _origins(exc):
         state = getattr(error, "sqlstate", None)
         if state in _BUSY_STATES or _is(error, *_BUSY):
             return Refused(BUSY, "this took too long; try again", retry_after=BUSY_RETRY)
+        if state in _MISSING and _is_behind():
+            return Refused(MIGRATIONS_PENDING, "flask db upgrade has not run yet", retry_after=AWAY_RETRY)
         if state == _UNIQUE:
             # A rule that was only looked up first loses every race: the index has the last word, and says this.
             return Refused(CONFLICT, "something with the same name or number is there already")
@@ -80,6 +84,12 @@ def as_refusal(exc: BaseException) -> Refused | None:
             if _is(error, *kinds):
                 return Refused(code, retry_after=AWAY_RETRY)
     return None
+
+
+def _is_behind() -> bool:
+    from core.data.migrations.behind import is_behind  # it stands on the tables, which stand on this
+
+    return is_behind()
 
 
 def _origins(exc: BaseException) -> Iterator[BaseException]:

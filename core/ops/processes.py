@@ -91,6 +91,10 @@ class Process:
                 self.kill()
         return int(self._popen.returncode)
 
+    def ended(self, seconds: float = 30) -> int:
+        """Wait for it to end without telling it to (again); its exit status."""
+        return int(self._popen.wait(seconds))
+
     def close(self) -> None:
         """Stop, and forget the log."""
         self.stop()

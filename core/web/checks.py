@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from flask import current_app
 
 from core.data import documents, redis
-from core.data.migrations.history import History, of_board, of_plugin, read_versions
+from core.data.migrations import behind
 from core.data.models import db
 from core.data.outbox import OutboxRow
 from core.data.tenancy import bypass
 from core.data.unit import unit
-
-_REVISION = re.compile(r"^(down_)?revision\b[^=\n]*=\s*[\"']([^\"']+)[\"']", re.MULTILINE)
 
 
 def database() -> None:
@@ -43,26 +38,8 @@ def outbox() -> dict[str, Any]:
 
 
 def migrations() -> dict[str, Any]:
-    """Names of the histories whose last revision this database has not seen.
-
-    Reads the scripts as text: Alembic would cost each web process its memory for one comparison.
-    """
-    plugins = (entry.plugin for entry in current_app.extensions["pegboard.registry"].on)
-    histories = [of_board(), *(of_plugin(plugin.name, plugin.package) for plugin in plugins)]
-    with db.engine.connect() as connection:
-        versions = read_versions(connection, histories)
-    return {"pending": [each.name for each in histories if not _heads(each) <= versions.at.get(each.name, set())]}
-
-
-@lru_cache(maxsize=256)
-def _heads(history: History) -> set[str]:
-    """Revisions that no other builds upon; none where a plugin has no migrations."""
-    found: set[str] = set()
-    built_upon: set[str] = set()
-    for script in history.versions.glob("*.py"):
-        for down, revision in _REVISION.findall(script.read_text()):
-            (built_upon if down else found).add(revision)
-    return found - built_upon
+    """Names of the histories whose last revision this database has not seen."""
+    return {"pending": behind.pending()}
 
 
 Checks = dict[str, Callable[[], dict[str, Any] | None]]

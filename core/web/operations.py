@@ -53,6 +53,7 @@ EVERYWHERE = (
     errors.DATABASE_UNAVAILABLE,
     errors.REDIS_UNAVAILABLE,
     errors.DOCUMENTS_UNAVAILABLE,
+    errors.MIGRATIONS_PENDING,
     errors.BUSY,
     errors.FEATURE_OFF,
 )

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from hashlib import blake2b
-from http import HTTPStatus
 from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
@@ -174,6 +173,7 @@ _BY_STATUS: dict[int, Code] = {
         errors.BODY_TOO_LARGE,
         errors.URI_TOO_LONG,
         errors.UNSUPPORTED_MEDIA_TYPE,
+        errors.RANGE_NOT_SATISFIABLE,
         errors.VALIDATION_FAILED,
         PRECONDITION_REQUIRED,
         errors.RATE_LIMITED,
@@ -192,9 +192,8 @@ def _of_http(exc: HTTPException) -> Response:
         return given
     code = _BY_STATUS.get(exc.code)
     if code is None:
-        # Any other status is named by its own registered phrase (GONE, RANGE_NOT_SATISFIABLE).
-        known = HTTPStatus(exc.code) if exc.code in HTTPStatus._value2member_map_ else HTTPStatus.BAD_REQUEST
-        code = Code(known.name, exc.code, known.phrase)
+        # Werkzeug's own name for it (GONE, LOCKED): the standard library's change with the version of Python.
+        code = Code(exc.name.upper().replace(" ", "_").replace("'", ""), exc.code, exc.name)
     own_words = exc.description if exc.description != type(exc).description else None
     headers = {name: value for name, value in exc.get_headers() if name != "Content-Type"}
     return problem(Refused(code, own_words or "", headers=headers))

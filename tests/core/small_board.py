@@ -35,7 +35,6 @@ class Grants:
         self.asked.append((permission, kind, id))
         return Decision(permission in self.allowed, missing=(permission,))
 
-
     def roles_of(self, principal_id: UUID) -> tuple[str, ...]:
         return self.roles
 

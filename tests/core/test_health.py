@@ -13,6 +13,7 @@ from small_board import small_board
 
 from core.config import Secret
 from core.data import outbox
+from core.data.migrations import behind
 from core.data.unit import unit
 from core.registry import Plugin
 from core.registry.discovery import Mounted, Registry
@@ -183,7 +184,9 @@ def test_with_every_store_away_the_board_says_so_and_stays_alive() -> None:
 
 
 def test_pending_migrations_are_named(ctx: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "_heads", lambda history: {"9999"} if history.name == "shelf" else set())
+    monkeypatch.setattr(
+        behind, "_revisions", lambda history: ({"0001", "9999"}, {"9999"} if history.name == "shelf" else set())
+    )
     assert checks.migrations() == {"pending": ["shelf"]}
 
 

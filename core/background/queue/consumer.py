@@ -17,7 +17,7 @@ from core.data import redis
 
 log = logging.getLogger(__name__)
 
-FINISH = 25
+FINISH = 22
 """Seconds that running jobs are given after SIGTERM; platforms kill after 30."""
 PUT_BACK = 2
 """Seconds for those that did not finish, to go back to the queue."""

@@ -21,7 +21,13 @@ from core.data.models import utcnow
 from core.data.outbox import Envelope
 from core.data.tenancy import acting_in
 from core.data.unit import unit
-from core.errors import DATABASE_UNAVAILABLE, DOCUMENTS_UNAVAILABLE, REDIS_UNAVAILABLE, Refused
+from core.errors import (
+    DATABASE_UNAVAILABLE,
+    DOCUMENTS_UNAVAILABLE,
+    MIGRATIONS_PENDING,
+    REDIS_UNAVAILABLE,
+    Refused,
+)
 from core.trust.identity import acting_as
 from core.trust.permissions import enforce
 
@@ -35,7 +41,7 @@ LONGEST_DELAY = 3600.0
 OUTAGE_DELAY = 5.0
 OUTAGE_PATIENCE = timedelta(days=1)
 """How long a job waits for a store that is away before such attempts count like any other."""
-AWAY = (DATABASE_UNAVAILABLE, REDIS_UNAVAILABLE, DOCUMENTS_UNAVAILABLE)
+AWAY = (DATABASE_UNAVAILABLE, REDIS_UNAVAILABLE, DOCUMENTS_UNAVAILABLE, MIGRATIONS_PENDING)
 UNKNOWN_ATTEMPTS = 8
 """A worker of the old release may meet a task of the new one: over some ten minutes it leaves the job to others."""
 

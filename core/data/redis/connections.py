@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 from redis import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
@@ -37,7 +38,13 @@ class _Tcp(_Checked, Connection):
 
 
 class _Tls(_Checked, SSLConnection):
-    pass
+    def _error_message(self, exception: BaseException) -> str:
+        if isinstance(exception, ssl.SSLCertVerificationError):
+            return (
+                f"the certificate of {self.host}:{self.port} is not to be trusted ({exception.verify_message});"
+                " where a platform hands out self-signed ones, REDIS_TLS_VERIFY=false accepts them"
+            )
+        return str(super()._error_message(exception))
 
 
 class _Unix(_Checked, UnixDomainSocketConnection):
