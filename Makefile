@@ -31,7 +31,7 @@ flask: $(READY) ## A command on the running board, from another terminal: make f
 
 .PHONY: test
 test: lint ## Everything, on real servers: lint, types, import rules, all tests but the soak
-	$(PY) -m pytest -n 2 --durations=20 $(PYTEST_ARGS)
+	$(PY) -m pytest -n 2 --ignore=tests/soak --durations=20 $(PYTEST_ARGS)
 
 .PHONY: check
 check: lint ## In seconds: lint, types, import rules, and the tests that need no server
@@ -61,6 +61,10 @@ docs: $(READY) ## Write anew the pages that are made from the code
 footprint: $(READY) ## Measure memory, modules and start time
 	$(PY) -m benchmarks.footprint $(ARGS)
 
+.PHONY: bench-http
+bench-http: $(READY) ## Load two routes, beside Express and Sequelize where Node is installed
+	$(PY) -m benchmarks.http $(ARGS)
+
 # The lock is compiled from pyproject.toml for all systems and Pythons at once, with hashes and without addresses.
 .PHONY: lock
 lock: $(READY) ## Renew requirements.txt and requirements/*.txt; ARGS="--upgrade" to newer versions
@@ -88,13 +92,15 @@ $(READY): requirements/dev.txt pyproject.toml
 	done; \
 	test -n "$$python" || { echo "pegboard needs Python 3.11, 3.12 or 3.13: make run PYTHON=/path/to/python3" >&2; exit 1; }; \
 	if ! test "$$(cat $(READY) 2>/dev/null)" = "$$(pwd -P)" || ! $(PY) -c '' 2>/dev/null; then \
-		echo "making the virtual environment, once (about a minute)"; \
+		echo "making the virtual environment, once"; \
 		"$$python" -c 'import ensurepip, venv' 2>/dev/null || { \
 			echo "$$python cannot make virtual environments: install its venv package (Debian: python3-venv)" >&2; exit 1; }; \
 		"$$python" -m venv --clear .venv; \
 	else \
-		echo "the requirements have changed: installing them"; \
+		echo "the requirements have changed"; \
 	fi; \
-	$(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/dev.txt; \
+	echo "installing $$(grep -c == requirements/dev.txt) packages into .venv (a minute or more)"; \
+	test -t 1 && quiet= || quiet=--quiet; \
+	$(PY) -m pip install $$quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/dev.txt; \
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	pwd -P > $(READY)

@@ -9,22 +9,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from datetime import UTC, datetime
 from pathlib import Path
 
-from core.ops.embedded import start
+from benchmarks.common import ROOT, pss, record, testbed
 from core.ops.processes import Process
 from core.ops.servers import free_port
-from core.ops.testbed import prepare
-
-ROOT = Path(__file__).resolve().parent.parent
 
 REQUESTS = 100
 ROUNDS = 5
@@ -45,24 +40,6 @@ def livez():
 """
 
 COUNT = "import sys; from core.app import create_app; create_app({kind!r}); print(len(sys.modules))"
-
-
-def family(pid: int) -> list[int]:
-    """A process and all its descendants."""
-    pids = [pid]
-    for parent in pids:
-        children = Path(f"/proc/{parent}/task/{parent}/children")
-        pids += [int(child) for child in children.read_text().split()]
-    return pids
-
-
-def pss(pid: int) -> float:
-    """Proportional set size of a process and its descendants, MiB."""
-    total = 0
-    for member in family(pid):
-        rollup = Path(f"/proc/{member}/smaps_rollup").read_text()
-        total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-    return total / 1024
 
 
 def request(url: str, count: int) -> None:
@@ -138,17 +115,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--record", action="store_true", help="add a row to benchmarks/RESULTS.md")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        servers = start(Path(folder) / "servers", durable=False)
-        try:
-            bed = prepare(vars_of(servers), 0)
-            os.environ.update(bed.environ("K" * 8 + os.urandom(24).hex(), folder))
-            bed.migrate()
-            figures = weigh()
-            board, empty = race()
-            counted = {kind: modules(kind) for kind in ("web", "worker", "scheduler")}
-        finally:
-            servers.stop()
+    with testbed():
+        figures = weigh()
+        board, empty = race()
+        counted = {kind: modules(kind) for kind in ("web", "worker", "scheduler")}
     lines = [
         ("web, master and 1 worker", f"{figures['web_1']:.0f} MiB", f"≤ {AIMS['web_1']}"),
         ("each further web worker", f"{figures['web_further']:.0f} MiB", f"≤ {AIMS['web_further']}"),
@@ -161,22 +131,12 @@ def main() -> None:
     for what, figure, aim in lines:
         print(f"{what:<34} {figure:<28} {aim}")
     if arguments.record:
-        record(figures, board / empty)
-
-
-def vars_of(servers: object) -> dict[str, str]:
-    return {name: getattr(servers, name) for name in ("superuser_url", "redis_url", "mongodb_uri")}
-
-
-def record(figures: dict[str, float], start_ratio: float) -> None:
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    row = (
-        f"| {datetime.now(UTC).date()} | footprint | {machine} | web {figures['web_1']:.0f} MiB, further worker"
-        f" {figures['web_further']:.0f}, worker {figures['worker']:.0f}, scheduler {figures['scheduler']:.0f},"
-        f" board {figures['board']:.0f} | start {start_ratio:.2f} × an empty Flask + SQLAlchemy app |\n"
-    )
-    with (ROOT / "benchmarks" / "RESULTS.md").open("a") as results:
-        results.write(row)
+        record(
+            "footprint",
+            f"web {figures['web_1']:.0f} MiB, further worker {figures['web_further']:.0f}, worker"
+            f" {figures['worker']:.0f}, scheduler {figures['scheduler']:.0f}, board {figures['board']:.0f}",
+            f"start {board / empty:.2f} × an empty Flask + SQLAlchemy app",
+        )
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ SETTLED = timedelta(seconds=10)
 SHORT_DELAY = timedelta(seconds=60)
 LOOK_AHEAD = timedelta(seconds=10)
 """How long before it is due the sweep hands a row over: a little more than the time between two sweeps."""
-REST = 2.0
+REST = 10.0
 """Seconds without fast path in this process once Redis has failed it."""
 
 Kind = Literal["task", "listener"]

@@ -9,10 +9,11 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterable
-from http import HTTPStatus
 from importlib.metadata import entry_points
 from itertools import groupby
 from pathlib import Path
+
+from werkzeug.http import HTTP_STATUS_CODES
 
 from core.errors import CATALOGUE, Code
 from core.registry.discovery import GROUP
@@ -55,7 +56,7 @@ def render(codes: Iterable[Code]) -> str:
     for status, group in groupby(
         sorted(codes, key=lambda code: (code.status, code.name)), key=lambda code: code.status
     ):
-        parts.append(f"\n## {status} {HTTPStatus(status).phrase}\n\n| code | meaning |\n|---|---|\n")
+        parts.append(f"\n## {status} {HTTP_STATUS_CODES[status]}\n\n| code | meaning |\n|---|---|\n")
         parts.extend(f"| `{code.name}` | {code.title} |\n" for code in group)
     return "".join(parts)
 

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 FASTEST = 10_000  # a second; time is counted in whole microseconds, and above this their rounding would show
 
-AWAY = 2.0  # seconds to count locally after Redis failed, so that not every request waits for a time-out
+AWAY = 10.0  # seconds to count locally after Redis failed, so that not every request waits for a time-out
 LOCAL_KEYS = 10_000  # remembered a process while Redis is away
 
 _RATE = re.compile(r"\s*(\d{1,9})\s*/\s*(\d{1,4})?\s*(second|minute|hour|day)s?\s*", re.ASCII)

@@ -105,7 +105,7 @@ def http(small: Flask) -> FlaskClient:
         ("GET", "/api/small/abort/431", 431, "HEADERS_TOO_LARGE"),
         ("GET", "/api/small/abort/500", 500, "INTERNAL"),
         ("GET", "/api/small/abort/501", 501, "NOT_IMPLEMENTED"),
-        ("GET", "/api/small/range", 416, "REQUESTED_RANGE_NOT_SATISFIABLE"),
+        ("GET", "/api/small/range", 416, "RANGE_NOT_SATISFIABLE"),
         ("GET", "/api/small/busy", 503, "BUSY"),
         ("GET", "/plain", 500, "INTERNAL"),
     ],

@@ -1,0 +1,191 @@
+"""The ground floor under load, beside Express and Sequelize: ``make bench-http``.
+
+An authenticated GET of one row and of a list of 20 (the sample plugin's ``/api/shelf/books``), on the same tables and
+rows, with one and with two processes; rounds alternate between the board and the peer, and each figure is the median
+of its rounds. Both read through their ORM. The board does what it always does: tenant, permission (a query), a
+transaction under row-level security; the peer verifies the token and reads. Then 32 clients on a pool of 10. Needs
+Node and npm for the peer, whose packages it installs; without them the board is measured alone. About two minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import statistics
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+
+from benchmarks.common import ROOT, record, testbed
+from benchmarks.contenders import Contender, board, express, install_peer
+from core.data.models import new_id
+from core.data.tenancy import DEFAULT
+
+ROWS = 1000
+CONNECTIONS = 16
+ROUNDS = 3
+SECONDS = 3.0
+COUNTED = 100  # requests whose statements are counted
+CROWD = 32  # clients on a pool of 10
+
+SAMPLE = str(ROOT / "tests" / "sample")  # on the import path, the tests' plugin counts as installed
+
+ENVIRON = {
+    "PYTHONPATH": SAMPLE,
+    "RATE_LIMIT": "0",
+    "LOG_LEVEL": "WARNING",
+    "API_URL": "http://127.0.0.1",
+    "JWT_ACCESS_SECRET": os.urandom(24).hex(),
+    "DATABASE_POOL": "10",
+}
+
+Figures = dict[str, float]
+
+
+def fill(url: str) -> UUID:
+    """Lay down the rows; the id of one in the middle."""
+    ids = [new_id() for _ in range(ROWS)]
+    statement = (
+        "insert into shelf_books (id, tenant_id, title, version, created_at, updated_at)"
+        " values (%s, %s, %s, 1, now() - %s * interval '1 minute', now())"
+    )
+    with psycopg.connect(url, autocommit=True) as admin:
+        rows = [(id, DEFAULT.id, f"Book number {number}, in one volume", number) for number, id in enumerate(ids)]
+        admin.cursor().executemany(statement, rows)
+        admin.execute("vacuum analyze shelf_books")
+    return ids[ROWS // 2]
+
+
+def sign_up(server: Contender) -> str:
+    """An access token of a new account; both contenders hold the key that signed it."""
+    body = {"email": "alice@example.com", "password": "correct horse battery", "display_name": "Alice"}
+    request = urllib.request.Request(
+        f"{server.url}/api/auth/register", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as reply:
+        return str(json.load(reply)["access_token"])
+
+
+@contextlib.contextmanager
+def logging_statements(superuser_url: str) -> Iterator[None]:
+    with psycopg.connect(superuser_url, autocommit=True) as admin:
+        for setting in ("set log_statement = 'all'", "reset log_statement"):
+            admin.execute(f"alter system {setting}")
+            admin.execute("select pg_reload_conf()")
+            time.sleep(0.3)
+            if setting.startswith("set"):
+                yield
+
+
+def statements(server: Contender, path: str, token: str, superuser_url: str, log: Path) -> float:
+    """SQL statements a request, ``begin`` and ``commit`` among them, counted in PostgreSQL's own log."""
+    with logging_statements(superuser_url):
+        before = log.stat().st_size
+        request = urllib.request.Request(server.url + path, headers={"Authorization": f"Bearer {token}"})
+        for _ in range(COUNTED):
+            with urllib.request.urlopen(request, timeout=10) as reply:
+                reply.read()
+        time.sleep(0.2)
+        with log.open("rb") as lines:
+            lines.seek(before)
+            return round(len(re.findall(rb"LOG:  (?:statement|execute [^:]*): ", lines.read())) / COUNTED, 1)
+
+
+def compare(servers: list[Contender], path: str, token: str) -> dict[str, Figures]:
+    """Median figures by name, the rounds in alternation."""
+    rounds: dict[str, list[Figures]] = {server.name: [] for server in servers}
+    for server in servers:
+        server.load(path, token, CONNECTIONS, 1)
+    for _ in range(ROUNDS):
+        for server in servers:
+            rounds[server.name].append(server.load(path, token, CONNECTIONS, SECONDS))
+    return {
+        name: {key: statistics.median(one[key] for one in taken) for key in taken[0]} for name, taken in rounds.items()
+    }
+
+
+def line(what: str, name: str, figures: Figures, extra: str = "") -> None:
+    print(
+        f"{what:<22} {name:<8} {figures['rate']:>6.0f} requests/s  p50 {figures['p50']:>6.1f} ms  "
+        f"p99 {figures['p99']:>6.1f} ms  CPU {figures['cpu_ms']:>5.2f} ms  {extra}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--record", action="store_true", help="add rows to benchmarks/RESULTS.md")
+    given = parser.parse_args()
+    node = install_peer()
+    if not node:
+        print("Node or npm is not here: the board is measured alone")
+    sys.path.insert(0, SAMPLE)
+    with testbed(**ENVIRON) as (servers, bed):
+        one_id = fill(bed.superuser_url)
+        assert servers.postgres
+        paths = {"one row": f"/api/shelf/books/{one_id}", "list of 20": "/api/shelf/books?limit=20"}
+        token = ""
+        for processes in (1, 2):
+            with contextlib.ExitStack() as stack:
+                running = [board(processes)]
+                stack.callback(running[0].close)
+                if node:
+                    # As its users would have it: a role that no policy binds, the tenant in each query.
+                    running.append(express(processes, bed.superuser_url))
+                    stack.callback(running[1].close)
+                token = token or sign_up(running[0])
+                measure(running, processes, paths, token, (bed.superuser_url, servers.postgres.log), given.record, node)
+
+
+def measure(
+    running: list[Contender],
+    processes: int,
+    paths: dict[str, str],
+    token: str,
+    database: tuple[str, Path],
+    keep: bool,
+    node: str,
+) -> None:
+    for what, path in paths.items():
+        found = compare(running, path, token)
+        told = []
+        for server in running:
+            figures = found[server.name]
+            figures["sql"], figures["mib"] = statements(server, path, token, *database), server.memory()
+            line(
+                f"{what}, {processes} process{'es' * (processes > 1)}",
+                server.name,
+                figures,
+                f"SQL {figures['sql']:.1f}  {figures['mib']:.0f} MiB",
+            )
+            told.append(
+                f"{server.name} {figures['rate']:.0f}/s, p50 {figures['p50']:.0f} ms, p99 {figures['p99']:.0f},"
+                f" CPU {figures['cpu_ms']:.2f} ms, SQL {figures['sql']:.1f}, {figures['mib']:.0f} MiB"
+            )
+        ratio = ""
+        if len(running) > 1:
+            ours, theirs = (found[server.name] for server in running)
+            ratio = f"{ours['rate'] / theirs['rate']:.2f} × Express, {ours['cpu_ms'] / theirs['cpu_ms']:.2f} × its CPU"
+            print(f"{'':<22} {ratio}")
+        if keep:
+            record(f"http, {what}, {processes} proc.", "; ".join(told), ratio, {"Node": node} if node else {})
+    if processes == 1:
+        for server in running:
+            crowd = server.load(paths["list of 20"], token, CROWD, SECONDS)
+            extra = f"failed {crowd['failed']:.0f}, slowest {crowd['max']:.0f} ms"
+            line(f"{CROWD} clients, pool 10", server.name, crowd, extra)
+            if keep and server.name == "board":
+                told = [f"{crowd['rate']:.0f}/s, p50 {crowd['p50']:.0f} ms, p99 {crowd['p99']:.0f}, {extra} ms"]
+                record(f"http, {CROWD} clients on a pool of 10", told[0].removesuffix(" ms"), "")
+
+
+if __name__ == "__main__":
+    main()
