@@ -194,8 +194,8 @@ def test_more_connections_than_the_server_allows(ward: Ward) -> None:
     found = ward.look("database")["database.connections"]
     assert found.severity == "error" and "DATABASE_POOL=64" in found.cure
     role = ward.superuser.info.dbname
-    ward.plant(DATABASE_POOL="5")
-    with undone(ward.superuser, f"alter role {role} connection limit 10", f"alter role {role} connection limit -1"):
+    ward.plant(DATABASE_POOL="20")
+    with undone(ward.superuser, f"alter role {role} connection limit 35", f"alter role {role} connection limit -1"):
         assert "the role's connection limit" in ward.look("database")["database.connections"].found
 
 
