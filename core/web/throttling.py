@@ -75,9 +75,10 @@ class Throttle:
         """Count a request whose caller is known. What came of it is added to ``verdicts``. Raises ``Refused`` (429)."""
         board: Rate = current_app.extensions["pegboard.rate"]
         if not board.off:
-            _count(_account(who), board, verdicts)
+            _count(_account(who), board, verdicts, everywhere=True)
         for rate, by in self._early:
-            _count(f"{self._name}:{_address() if by == 'ip' else _account(who)}", rate, verdicts)
+            key = f"{self._name}:{_address() if by == 'ip' else _account(who)}"
+            _count(key, rate, verdicts, everywhere=True)
 
     def after(self, arguments: dict[str, Any], verdicts: list[Verdict]) -> None:
         """Count a request whose arguments are known."""
@@ -86,8 +87,9 @@ class Throttle:
             _count(f"{self._name}:{by(**arguments)}", rate, verdicts)
 
 
-def _count(key: str, rate: Rate, verdicts: list[Verdict]) -> None:
-    verdict = take(key, rate)
+def _count(key: str, rate: Rate, verdicts: list[Verdict], *, everywhere: bool = False) -> None:
+    """``everywhere`` counts across tenants: an address or an account does not have its limit once in each."""
+    verdict = take(key, rate, everywhere=everywhere)
     verdicts.append(verdict)
     if not verdict.allowed:
         raise Refused(RATE_LIMITED)

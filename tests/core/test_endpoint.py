@@ -367,9 +367,20 @@ def test_the_board_limits_every_caller_and_counts_bad_credentials() -> None:
     assert reply.status_code == 429
     # Who is really signed in is counted apart from the address they share.
     assert http.get("/api/small/mine", headers=token_for(app, WHO)).status_code == 200
-    for _ in range(3):
-        assert http.get("/api/small/open").status_code == 200
+    # Guesses count against their address, whatever it asks for next; other addresses have their own.
     assert http.get("/api/small/open").status_code == 429
+    elsewhere = {"REMOTE_ADDR": "203.0.113.7"}
+    for _ in range(3):
+        assert http.get("/api/small/open", environ_overrides=elsewhere).status_code == 200
+    assert http.get("/api/small/open", environ_overrides=elsewhere).status_code == 429
+
+
+def test_an_address_has_its_limit_once_however_many_tenants_it_names() -> None:
+    http = small_board(make_routes(), rate_limit="3/hour").test_client()
+    tenants = ["default", "platform", "default", "platform"]
+    answers = [http.get("/api/small/open", headers={"X-Tenant-ID": slug}).status_code for slug in tenants]
+    assert answers == [200, 200, 200, 429]
+    assert http.get("/api/small/open", headers={"X-Tenant-ID": "nowhere"}).status_code == 429
 
 
 def test_a_rate_that_cannot_be_read_stops_the_boot() -> None:
