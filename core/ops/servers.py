@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -72,7 +73,7 @@ def _fault(port: int) -> OSError | None:
     return None
 
 
-class Server:
+class Server(ABC):
     """One server process. ``port`` 0 chooses a free one, which it keeps when it is started again."""
 
     name: ClassVar[str]
@@ -89,8 +90,9 @@ class Server:
         self._popen: subprocess.Popen[bytes] | None = None
 
     @property
+    @abstractmethod
     def url(self) -> str:
-        raise NotImplementedError
+        """The address by which the board finds it."""
 
     @property
     def pid(self) -> int | None:
@@ -171,8 +173,9 @@ class Server:
     def prepare(self) -> None:
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    @abstractmethod
     def command(self) -> list[str]:
-        raise NotImplementedError
+        """What is run."""
 
     def environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
@@ -182,11 +185,11 @@ class Server:
         """Another user for the process: arguments for ``Popen``."""
         return {}
 
+    @abstractmethod
     def answers(self) -> bool:
         """Whether it serves requests yet."""
-        raise NotImplementedError
 
-    def ready(self) -> None:
+    def ready(self) -> None:  # noqa: B027 - most have nothing to do
         """Runs after each start."""
 
 
