@@ -142,7 +142,7 @@ def test_a_worker_that_leaves_alone_closes_the_door_to_nobody(process: StartProc
 
 
 def test_a_worker_finishes_its_jobs_and_takes_no_more(process: StartProcess, naps: dict[str, str]) -> None:
-    """``FINISH`` seconds are too long to wait for here: for those there is tests/soak."""
+    """``FINISH`` seconds are too long to wait for here: that they fit into the grace of a platform is held instead."""
     assert consumer.FINISH + consumer.PUT_BACK < 25
     assert duties.FINISH < consumer.FINISH
     worker = process("worker", WORKER_CONCURRENCY="2", **naps)
