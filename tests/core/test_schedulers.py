@@ -72,7 +72,7 @@ def test_a_scheduler_without_its_database_goes_on_trying(
 ) -> None:
     scheduler = process("scheduler")
     with board.app_context():
-        eventually(lambda: "core.outbox_sweep" in last_runs())
+        eventually(lambda: "core.audit_sealer" in last_runs())
         role = urlsplit(servers.database_url).username
         superuser.execute(f'alter role "{role}" nologin')
         try:
