@@ -118,7 +118,9 @@ def test_a_worker_and_its_callers_bear_a_valkey_that_is_not_there(
             assert time.monotonic() - began < 3
             eventually(lambda: worker.log().count("Redis is away") == 2)
             own.valkey.start()
-            eventually(lambda: sorted(notes()[1:]) == [b"away", b"while"], 40)
+            # A Valkey killed during an fsync forgets what it last wrote ("everysec"): "before" may be gone, or run again.
+            eventually(lambda: {b"while", b"away"} <= set(notes()), 40)
+            assert notes().count(b"while") == notes().count(b"away") == 1
         assert worker.log().count("Redis is away") == 2, "it is not said again and again"
         assert worker.stop() == 0
         assert "Traceback" not in worker.log()
