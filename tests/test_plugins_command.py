@@ -46,7 +46,7 @@ def test_all_is_well(say: Say) -> None:
 
 
 def test_what_no_boot_notices_is_told_and_fails(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    from plugins.auth.sessions import Sessions
+    from plugins.auth.services.sessions import Sessions
 
     def broken(*_: Any) -> None:
         raise OSError("no keys")
@@ -60,7 +60,7 @@ def test_what_no_boot_notices_is_told_and_fails(say: Say, monkeypatch: pytest.Mo
 
 
 def test_an_implementation_that_lacks_a_method(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    from plugins.auth.services import People
+    from plugins.auth.services.people import People
 
     monkeypatch.delattr(People, "by_email")
     assert say("check").output == "plugin auth: its UserDirectory lacks by_email; add them\n"

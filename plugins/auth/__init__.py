@@ -32,7 +32,7 @@ plugin = Plugin(
     api=1,
     settings=Settings,
     provides={
-        UserDirectory: "plugins.auth.services:People",
-        Authenticator: "plugins.auth.sessions:Sessions",
+        UserDirectory: "plugins.auth.services.people:People",
+        Authenticator: "plugins.auth.services.sessions:Sessions",
     },
 )

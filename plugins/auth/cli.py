@@ -9,7 +9,7 @@ from core.config import settings
 from core.contracts import TenantDirectory, service
 from core.data import PLATFORM, acting_in
 from core.errors import Refused
-from plugins.auth import setup_links
+from plugins.auth.services import setup_links
 
 auth = AppGroup("auth", help="Accounts.")
 

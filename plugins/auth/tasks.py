@@ -6,10 +6,10 @@ from uuid import UUID
 
 from core.background import task
 from core.trust import public
-from plugins.auth import services
+from plugins.auth.services import accounts
 
 
 @task(retries=5)
 @public
 def send_welcome(user_id: UUID) -> None:
-    services.welcome(user_id)
+    accounts.welcome(user_id)

@@ -118,7 +118,7 @@ def test_a_worker_and_its_callers_bear_a_valkey_that_is_not_there(
             assert time.monotonic() - began < 3
             eventually(lambda: worker.log().count("Redis is away") == 2)
             own.valkey.start()
-            # A Valkey killed during an fsync forgets what it last wrote ("everysec"): "before" may be gone, or run again.
+            # A Valkey that is killed while it syncs forgets what it last wrote: "before" may be gone, or run again.
             eventually(lambda: {b"while", b"away"} <= set(notes()), 40)
             assert notes().count(b"while") == notes().count(b"away") == 1
         assert worker.log().count("Redis is away") == 2, "it is not said again and again"

@@ -11,7 +11,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from core.data import DEFAULT, acting_in
-from plugins.auth import passwords, setup_links
+from plugins.auth import passwords
+from plugins.auth.services import setup_links
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from flask.testing import FlaskClient
 from core.contracts import UserDirectory, service
 from core.data import DEFAULT, PLATFORM, acting_in, unit
 from core.data.models import db
-from plugins.auth import services, setup_links
 from plugins.auth.passwords import decoy, matches
+from plugins.auth.services import accounts, setup_links
 
 ALICE = {"email": "alice@example.com", "password": PASSWORD, "display_name": "Alice"}
 
@@ -289,7 +289,7 @@ def test_a_log_in_that_began_before_the_password_changed_buys_no_session(
             setup_links.redeem(setup_links.make_link("alice@example.com", "admin"), "another horse battery")
         return right
 
-    monkeypatch.setattr(services, "matches", slow)
+    monkeypatch.setattr(accounts, "matches", slow)
     reply = client.post("/api/auth/login", json={"email": "alice@example.com", "password": PASSWORD})
     assert reply.status_code == 200
     me = client.get("/api/auth/me", headers={"Authorization": f"Bearer {reply.json['access_token']}"})

@@ -163,7 +163,7 @@ def test_garbage_is_refused_without_a_hash(
     client: FlaskClient, make_link: MakeLink, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_link()
-    monkeypatch.setattr("plugins.auth.setup_links.hashed", lambda password: pytest.fail("hashed for garbage"))
+    monkeypatch.setattr("plugins.auth.services.setup_links.hashed", lambda password: pytest.fail("hashed for garbage"))
     reply = redeem(client, token)
     assert reply.status_code in (404, 410)
     assert reply.get_json()["code"] in ("LINK_INVALID", "UNKNOWN_TENANT")

@@ -19,12 +19,13 @@ from core.data import current_tenant, db, new_id, unit, utcnow
 from core.errors import Refused
 from core.registry import settings_of
 from core.trust import record
-from plugins.auth import sessions
 from plugins.auth.api import LINK_INVALID
 from plugins.auth.models import Link, User
 from plugins.auth.passwords import hashed
 from plugins.auth.schemas import SignedIn
-from plugins.auth.services import acceptable, add, find, signed_in
+from plugins.auth.services import sessions
+from plugins.auth.services.accounts import signed_in
+from plugins.auth.services.people import acceptable, add, find
 
 PURPOSE = "setup"
 _TOKEN = re.compile(r"pbl1\.([0-9a-f]{32})\.[A-Za-z0-9_-]{43}", re.ASCII)

@@ -1,0 +1,1 @@
+"""The rules of accounts, one module for each matter; they know no request."""

@@ -1,0 +1,6 @@
+"""Parse, call a service, reply: one module for each matter."""
+
+from __future__ import annotations
+
+from plugins.auth.views import accounts as accounts, setup as setup
+from plugins.auth.views.routes import pages as pages, routes as routes

@@ -1,0 +1,50 @@
+"""The link from ``flask auth admin``: the page that it leads to, and what redeems it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Response, render_template, send_file
+
+from core.contracts import Principal
+from core.data import acting_in, in_steps
+from core.errors import TENANT_MISMATCH, UNKNOWN_TENANT
+from core.trust import public, tenantless
+from core.web import limited
+from core.web.edge import tenant_of
+from core.web.openapi import refuses
+from plugins.auth.api import LINK_INVALID
+from plugins.auth.schemas import SetUp, SignedIn
+from plugins.auth.services import setup_links
+from plugins.auth.views.routes import pages, routes
+
+
+@routes.post("/setup")
+@public
+@tenantless
+@limited("30/minute", by="ip")
+@refuses(LINK_INVALID, TENANT_MISMATCH, UNKNOWN_TENANT)
+@in_steps
+def set_up(body: SetUp) -> SignedIn:
+    """Redeem a link from `flask auth admin`: choose a password, take the role, sign in.
+
+    The tenant is the one that the token names; a host or `X-Tenant-ID` that names another is refused.
+    """
+    with acting_in(tenant_of(Principal(tenant_id=setup_links.tenant_id_in(body.token)))):
+        return setup_links.redeem(body.token, body.password)
+
+
+@pages.get("/setup")
+@public
+@tenantless
+def set_up_page() -> Response:
+    """Where a link from `flask auth admin` leads; the token is in the fragment, which no server sees."""
+    return Response(render_template("auth/setup.html"))
+
+
+@pages.get("/setup.js")
+@public
+@tenantless
+def set_up_script() -> Response:
+    """What posts the token and the chosen password."""
+    return send_file(Path(__file__).parent.with_name("static") / "setup.js", mimetype="text/javascript")
