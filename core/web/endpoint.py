@@ -208,7 +208,7 @@ class Endpoint:
         if signature.raw:
             return make_response(value)
         if isinstance(value, Reply):
-            fits = type(value) is signature.wrapper
+            fits = type(value) is signature.wrapper or type(value) in signature.others
         else:
             fits = signature.wrapper is None and (value is None) == (signature.status == 204)
         if not fits:

@@ -131,7 +131,8 @@ def _schemas(endpoints: Iterable[Endpoint]) -> tuple[operations.SchemaOf, dict[s
     kinds: list[Any] = [Problem, UUID, str, *board_paths.TYPES]
     for endpoint in endpoints:
         signature = endpoint.signature
-        kinds += [kind for kind in (signature.query, signature.body, signature.reply) if kind is not None]
+        told = (signature.query, signature.body, signature.reply, *signature.others.values())
+        kinds += [kind for kind in told if kind is not None]
         kinds += signature.path.values()
     schemas, components = describe(kinds)
 

@@ -116,7 +116,11 @@ def describe(
         example = sample(schema, components)
         made["requestBody"] = {"required": True, "content": {JSON: {"schema": schema, "example": example}}}
     made["responses"] = {
-        str(signature.status): _success(endpoint, schema_of),
+        str(signature.status): _success(endpoint, signature.status, signature.reply, schema_of),
+        **{
+            str(wrapper.status): _success(endpoint, wrapper.status, reply, schema_of)
+            for wrapper, reply in signature.others.items()
+        },
         **responses.of(_codes(endpoint, method), schema_of(Problem)),
     }
     if not endpoint.public:
@@ -203,17 +207,17 @@ def _codes(endpoint: Endpoint, method: str) -> list[Code]:
     return found
 
 
-def _success(endpoint: Endpoint, schema_of: SchemaOf) -> Schema:
+def _success(endpoint: Endpoint, status: int, reply: Any, schema_of: SchemaOf) -> Schema:
     signature = endpoint.signature
     names = ["X-Request-ID", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
-    names += {200: ["ETag"], 202: ["Location"]}.get(signature.status, [])
+    names += {200: ["ETag"], 202: ["Location"]}.get(status, [])
     headers = _headers(names)
-    if signature.status == 201:
+    if status == 201:
         headers |= {"Location": {"$ref": "#/components/headers/LocationRequired"}, **_headers(["ETag"])}
     said = {200: "Done.", 201: "It is there now.", 202: "It has begun.", 204: "Done; there is nothing to say."}
-    made: Schema = {"description": said.get(signature.status, "Done."), "headers": headers}
-    if signature.reply is not None:
-        made["content"] = {JSON: {"schema": schema_of(signature.reply)}}
+    made: Schema = {"description": said.get(status, "Done."), "headers": headers}
+    if reply is not None:
+        made["content"] = {JSON: {"schema": schema_of(reply)}}
     elif signature.raw and endpoint.marks.notes.get("produces"):
         made["content"] = {media: {} for media in endpoint.marks.notes["produces"]}
     return made

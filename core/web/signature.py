@@ -2,13 +2,14 @@
 
 ``body: SomeStruct`` is parsed from JSON, ``query: SomeStruct`` from the query string, any other parameter comes from
 the path. The return annotation is the reply: a type (200), ``Reply[T]`` and its kin, ``None`` (204), or a Flask
-``Response``, which is sent as it is.
+``Response``, which is sent as it is. ``Created[T] | Accepted[U]`` says that it is one or the other.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
+import types
 import typing
 from collections.abc import Callable
 from types import NoneType
@@ -22,6 +23,7 @@ from core.web.queries import query_parser
 from core.web.replies import Reply
 
 RULE_PARAMETER = re.compile(r"<(?:[^:<>]+:)?([A-Za-z_]\w*)>")
+_UNIONS = (typing.Union, types.UnionType)
 BODILESS = frozenset({"GET", "HEAD"})
 
 
@@ -35,6 +37,7 @@ class Signature:
         self.reply: Any = None
         self.wrapper: type[Reply[Any]] | None = None
         self.status = 200
+        self.others: dict[type[Reply[Any]], Any] = {}  # further replies, where there are several: wrapper -> body
         self.raw = False
         self.faults: list[str] = []
         try:
@@ -77,18 +80,27 @@ class Signature:
             return
         hint = hints["return"]
         origin = typing.get_origin(hint) or hint
+        if origin in _UNIONS and all(_is_reply(part) for part in typing.get_args(hint)):
+            hint, *others = typing.get_args(hint)
+            origin = typing.get_origin(hint) or hint
+            for other in others:
+                wrapper = typing.get_origin(other) or other
+                self.others[wrapper] = self._body_of(other, wrapper)
         if hint is NoneType:
             self.status = 204
         elif (isinstance(origin, type) and issubclass(origin, Response)) or (pages and hint is str):
             self.raw = True
         elif isinstance(origin, type) and issubclass(origin, Reply):
             self.wrapper, self.status = origin, origin.status
-            if not typing.get_args(hint):
-                self.faults.append(f"{origin.__name__} says nothing of its body: write {origin.__name__}[…]")
-            else:
-                self.reply = typing.get_args(hint)[0]
+            self.reply = self._body_of(hint, origin)
         else:
             self.reply = hint
+
+    def _body_of(self, hint: Any, wrapper: type[Reply[Any]]) -> Any:
+        if typing.get_args(hint):
+            return typing.get_args(hint)[0]
+        self.faults.append(f"{wrapper.__name__} says nothing of its body: write {wrapper.__name__}[…]")
+        return None
 
     def _made(self, maker: Callable[[Any], Any], kind: Any) -> Any:
         """The parser of a type, ``None`` without one."""
@@ -99,6 +111,11 @@ class Signature:
         except Exception as exc:
             self.faults.append(f"{kind!r} cannot be parsed: {exc}")
             return None
+
+
+def _is_reply(hint: Any) -> bool:
+    origin = typing.get_origin(hint) or hint
+    return isinstance(origin, type) and issubclass(origin, Reply)
 
 
 def _is_struct(kind: Any) -> bool:

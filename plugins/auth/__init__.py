@@ -14,7 +14,23 @@ from core.registry import Plugin
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    signup: Literal["instant"] = env(default="instant", doc="instant: who registers is signed in at once")
+    signup: Literal["verify", "instant", "closed"] | None = env(
+        default=None,
+        doc="verify: a mailed link opens the account; instant: at once; closed: by invitation; unset: verify, but in"
+        " development instant",
+    )
+    session_idle_days: Annotated[int, Meta(ge=1, le=90)] = env(
+        default=7, doc="days after which a session that was not refreshed has ended"
+    )
+    session_days: Annotated[int, Meta(ge=1, le=365)] = env(
+        default=30, doc="days after which a session ends, however much it is used"
+    )
+    reuse_seconds: Annotated[int, Meta(ge=0, le=60)] = env(
+        default=10, doc="how long the last refresh token still gets the current one, for a reply that was lost"
+    )
+    max_sessions: Annotated[int, Meta(ge=1, le=100)] = env(
+        default=5, doc="live sessions of one account; the longest unused one ends for another"
+    )
     hash_threads: Annotated[int, Meta(ge=1, le=32)] = env(
         default=2, doc="password hashes computed at once in a process; each takes 19 MiB while it runs"
     )
@@ -33,6 +49,6 @@ plugin = Plugin(
     settings=Settings,
     provides={
         UserDirectory: "plugins.auth.services.people:People",
-        Authenticator: "plugins.auth.services.sessions:Sessions",
+        Authenticator: "plugins.auth.services.standing:Standing",
     },
 )

@@ -1,4 +1,4 @@
-"""Password hashes (argon2id), computed where they stop nobody else.
+"""Passwords: choosing one, verifying one, where that stops nobody else.
 
 A hash is some 30 ms of CPU and 19 MiB. Under gevent it runs in a small pool of real threads, for the loop
 must go on; the pool is made on first use, which is after the fork. Whoever finds the queue full is told so at once.
@@ -9,61 +9,63 @@ from __future__ import annotations
 
 import threading
 import unicodedata
-from base64 import b64encode
 from collections.abc import Callable
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from flask import current_app
 
 from core.data import unit_or_none
-from core.errors import BUSY, Refused
+from core.errors import BUSY, VALIDATION_FAILED, FieldFault, Refused
 from core.registry import settings_of
-
-if TYPE_CHECKING:
-    from argon2 import PasswordHasher
+from plugins.auth.common_passwords import is_common
+from plugins.auth.hashers import NEW, hasher_of
 
 T = TypeVar("T")
 
+LONGEST = 256
+DETAIL = "this is one of the passwords that everybody tries first; choose another"
+
+
+def chosen(password: str, field: str = "$.password") -> str:
+    """The hash of a password that somebody chose. ``Refused``: VALIDATION_FAILED for a common one, BUSY."""
+
+    def work() -> str | None:
+        return None if is_common(_normal(password)) else NEW.hash(_prepared(password))
+
+    digest = _off_the_loop(work)
+    if digest is None:
+        raise Refused(VALIDATION_FAILED, f"{field}: {DETAIL}", fields=[FieldFault(field, "TOO_COMMON", DETAIL)])
+    return digest
+
 
 def hashed(password: str) -> str:
-    """The password's hash in PHC form. ``Refused(BUSY)`` when too many wait already."""
-    return _off_the_loop(lambda: _hasher().hash(_prepared(password)))
+    """The password's hash in PHC form, however common it is. ``Refused(BUSY)`` when too many wait already."""
+    return _off_the_loop(lambda: NEW.hash(_prepared(password)))
 
 
 def matches(password: str, known: str | None) -> bool:
     """Whether the password has this hash. Without one the work is done all the same, and the answer is no."""
-    return _off_the_loop(lambda: _verify(known or decoy(), _prepared(password)))
+    return _off_the_loop(lambda: _verify(known or NEW.decoy(), _prepared(password)))
 
 
-@lru_cache(maxsize=1)
-def _hasher() -> PasswordHasher:
-    """OWASP's least for argon2id: 19 MiB, two passes, one lane."""
-    from argon2 import PasswordHasher
-
-    return PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32, salt_len=16)
-
-
-@lru_cache(maxsize=1)
-def decoy() -> str:
-    """A hash that no password has, as dear to verify as a real one."""
-    hasher = _hasher()
-    salt, digest = (b64encode(bytes(size)).decode().rstrip("=") for size in (hasher.salt_len, hasher.hash_len))
-    return f"$argon2id$v=19$m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}${salt}${digest}"
+def outdated(known: str) -> bool:
+    """Whether a hash that has just verified should be replaced: other costs, or another system's way."""
+    hasher = hasher_of(known)
+    return hasher is not None and hasher.outdated(known)
 
 
 def _verify(known: str, password: bytes) -> bool:
-    from argon2.exceptions import InvalidHashError, VerificationError
-
-    try:
-        return _hasher().verify(known, password)
-    except (VerificationError, InvalidHashError):
-        return False
+    hasher = hasher_of(known)
+    return hasher is not None and hasher.verify(known, password)
 
 
 def _prepared(password: str) -> bytes:
-    """One byte string for what looks the same, whichever keyboard it came from (NIST SP 800-63B, 5.1.1.2)."""
-    return unicodedata.normalize("NFKC", password).encode()
+    return _normal(password).encode()
+
+
+def _normal(password: str) -> str:
+    """One text for what looks the same, whichever keyboard it came from (NIST SP 800-63B, 5.1.1.2)."""
+    return unicodedata.normalize("NFKC", password)
 
 
 # -- where it runs ------------------------------------------------------------------------------------------------

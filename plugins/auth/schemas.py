@@ -1,12 +1,13 @@
-"""What goes over the wire. A password is never part of a reply."""
+"""What goes over the wire for everybody. A password is never part of a reply."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from core.web import Body
 
@@ -17,23 +18,87 @@ Email = Annotated[
     Meta(min_length=3, max_length=254, examples=["alice@example.com"], extra_json_schema={"format": "email"}),
 ]
 NewPassword = Annotated[str, Meta(min_length=8, max_length=LONGEST_PASSWORD, examples=["correct horse battery"])]
+Password = Annotated[str, Meta(min_length=1, max_length=LONGEST_PASSWORD)]
 DisplayName = Annotated[str, Meta(min_length=1, max_length=100, examples=["Alice"])]
+LinkToken = Annotated[str, Meta(min_length=1, max_length=200)]
+
+Delivery = Literal["json", "cookies"]
+"""How tokens come: in the body, or as cookies that no script reads, with a ``csrf_token`` to send along."""
+
+
+# -- what is asked ----------------------------------------------------------------------------------------------
 
 
 class Register(Body):
     email: Email
     password: NewPassword
     display_name: DisplayName
+    delivery: Delivery = "json"
 
 
 class LogIn(Body):
     email: Email
-    password: Annotated[str, Meta(min_length=1, max_length=LONGEST_PASSWORD)]
+    password: Password
+    delivery: Delivery = "json"
+
+
+class Refresh(Body):
+    """Without a token the refresh cookie counts, and the answer comes as cookies."""
+
+    refresh_token: Annotated[str, Meta(max_length=4096)] | None = None
 
 
 class SetUp(Body):
-    token: Annotated[str, Meta(min_length=1, max_length=200)]
+    token: LinkToken
     password: NewPassword
+    delivery: Delivery = "json"
+
+
+class Redeem(Body):
+    """A token out of a mailed link."""
+
+    token: LinkToken
+    delivery: Delivery = "json"
+
+
+class ChangePassword(Body):
+    current_password: Password
+    new_password: NewPassword
+
+
+class ForgotPassword(Body):
+    email: Email
+
+
+class ResetPassword(Body):
+    token: LinkToken
+    password: NewPassword
+
+
+class ChangeEmail(Body):
+    email: Email
+    password: Password
+
+
+class ConfirmEmail(Body):
+    token: LinkToken
+
+
+class EditMe(Body):
+    display_name: DisplayName
+
+
+class EraseMe(Body):
+    password: Password
+
+
+class SessionsQuery(Body):
+    """``except=current`` leaves the session that asks."""
+
+    except_: Literal["current"] | None = msgspec.field(name="except", default=None)
+
+
+# -- what is answered -------------------------------------------------------------------------------------------
 
 
 class UserReply(msgspec.Struct, frozen=True):
@@ -43,13 +108,25 @@ class UserReply(msgspec.Struct, frozen=True):
 
 
 class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
-    """``expires_in`` is in seconds."""
+    """``expires_in`` is in seconds. Delivered as cookies, the tokens are not told here, and ``csrf_token`` is."""
 
-    access_token: str
+    access_token: str | UnsetType = UNSET
+    refresh_token: str | UnsetType = UNSET
+    csrf_token: str | UnsetType = UNSET
     token_type: Literal["Bearer"] = "Bearer"
     expires_in: int
     session_id: UUID
     user: UserReply
+
+
+class Told(msgspec.Struct, frozen=True):
+    """The same words whatever came of it, for whoever asks may not be who the address belongs to."""
+
+    detail: str
+
+
+class CsrfToken(msgspec.Struct, frozen=True):
+    csrf_token: str
 
 
 class Me(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,3 +136,30 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: UUID
     roles: tuple[str, ...]
     permissions: tuple[str, ...]
+
+
+class SessionReply(msgspec.Struct, frozen=True, kw_only=True):
+    """``device`` is what the client called itself when it last refreshed; ``current`` marks the one that asks."""
+
+    id: UUID
+    device: str
+    ip: str
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    current: bool
+
+
+class SessionList(msgspec.Struct, frozen=True):
+    items: list[SessionReply]
+    next: None = None
+
+
+class EventReply(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    kind: str
+    at: datetime
+    session_id: UUID | None
+    ip: str
+    user_agent: str
+    details: dict[str, Any]

@@ -1,15 +1,44 @@
-"""What accounts leave for later."""
+"""What accounts leave for later: a welcome, and every message, so that no request shows by its work who exists."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
 from core.background import task
+from core.data import in_steps
 from core.trust import public
-from plugins.auth.services import accounts
+from plugins.auth.services import accounts, recovery, signups
 
 
 @task(retries=5)
 @public
 def send_welcome(user_id: UUID) -> None:
     accounts.welcome(user_id)
+
+
+@task(retries=8, retry_delay=2.0)
+@public
+@in_steps
+def mail_signup(signup_id: UUID) -> None:
+    signups.mail(signup_id)
+
+
+@task(retries=8, retry_delay=2.0)
+@public
+@in_steps
+def mail_reset(email: str) -> None:
+    recovery.mail_reset(email)
+
+
+@task(retries=8, retry_delay=2.0)
+@public
+@in_steps
+def mail_new_address(user_id: UUID, email: str) -> None:
+    recovery.mail_new_address(user_id, email)
+
+
+@task(retries=8, retry_delay=2.0)
+@public
+@in_steps
+def mail_address_changed(user_id: UUID, old: str) -> None:
+    recovery.mail_address_changed(user_id, old)

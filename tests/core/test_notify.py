@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,18 +14,26 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from core.contracts import Mailer, User, UserDirectory, service
-from core.data.models import db, new_id
+from core.data.models import db, new_id, utcnow
 from core.data.tenancy import DEFAULT, PLATFORM, acting_in
 from core.data.unit import unit
 from core.live.notify import Notification, notify
 from core.trust.identity import mint_access_token
+from plugins.auth.models import Session, User as Account
 
 ALICE, BOB = new_id(), new_id()
 
 
 def signed_in(board: Flask, user_id: UUID, tenant_id: UUID = DEFAULT.id) -> dict[str, str]:
-    with board.app_context():
-        token, _ = mint_access_token(user_id, new_id(), tenant_id)
+    """The headers of somebody who has an account and a session: without them no token stands."""
+    with board.app_context(), acting_in(DEFAULT if tenant_id == DEFAULT.id else PLATFORM), unit():
+        if db.session.get(Account, user_id) is None:
+            db.session.add(Account(id=user_id, email=f"{user_id}@example.com", display_name="Alice"))
+            db.session.flush()
+        session = Session(user_id=user_id, expires_at=utcnow() + timedelta(days=1), ip="", user_agent="")
+        db.session.add(session)
+        db.session.flush()
+        token, _ = mint_access_token(user_id, session.id, tenant_id)
     return {"Authorization": f"Bearer {token}"}
 
 
@@ -115,7 +124,7 @@ def test_reading_is_noted_once(ctx: Flask, client: FlaskClient) -> None:
 def test_nobody_reads_or_marks_anothers(ctx: Flask, client: FlaskClient) -> None:
     tell(ALICE)
     (item,) = client.get("/api/notifications", headers=signed_in(ctx, ALICE)).get_json()["items"]
-    for stranger in (signed_in(ctx, BOB), signed_in(ctx, ALICE, PLATFORM.id)):
+    for stranger in (signed_in(ctx, BOB), signed_in(ctx, new_id(), PLATFORM.id)):
         assert titles(client, stranger) == []
         reply = client.post(f"/api/notifications/{item['id']}/read", headers=stranger)
         assert (reply.status_code, reply.get_json()["code"]) == (404, "NOT_FOUND")

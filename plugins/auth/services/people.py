@@ -55,6 +55,11 @@ def find(address: str) -> User | None:
 def add(user: User) -> None:
     """Insert; that the address is free is for the index to say, since a look beforehand loses every race."""
     db.session.add(user)
+    flush_unique()
+
+
+def flush_unique() -> None:
+    """Write what is pending; ``Refused(EMAIL_TAKEN)`` where an address belongs to somebody already."""
     try:
         db.session.flush()
     except IntegrityError as exc:

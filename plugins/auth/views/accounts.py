@@ -3,28 +3,60 @@
 from __future__ import annotations
 
 from core.data import in_steps
-from core.trust import current_principal, public, signed_in
-from core.web import Created, keyless, limited
+from core.trust import public, signed_in, tenantless
+from core.web import Accepted, Created, Reply, keyless, limited
 from core.web.openapi import refuses
-from plugins.auth.api import EMAIL_TAKEN, INVALID_CREDENTIALS, SIGNUP_CLOSED
-from plugins.auth.schemas import LogIn, Me, Register, SignedIn
-from plugins.auth.services import accounts, people
+from plugins.auth.api import (
+    EMAIL_TAKEN,
+    INVALID_CREDENTIALS,
+    LINK_INVALID,
+    RESET_REQUIRED,
+    SIGNUP_CLOSED,
+    TOO_MANY_ATTEMPTS,
+)
+from plugins.auth.schemas import EditMe, LogIn, Me, Redeem, Register, SignedIn, Told
+from plugins.auth.services import accounts, links, people, signups
+from plugins.auth.views.calling import at_home, caller, in_tenant
+from plugins.auth.views.delivery import created, reply_to
 from plugins.auth.views.routes import routes
 
 
-def account(body: LogIn) -> str:
+def account(body: LogIn | Register) -> str:
     """What attempts upon one account are counted by, however its address is spelled."""
     return people.comparable(body.email)
+
+
+def account_from_here(body: LogIn) -> str:
+    return f"{caller().ip} {people.comparable(body.email)}"
 
 
 @routes.post("/register")
 @public
 @limited("60/minute", by="ip")
+@limited("20/hour", by=account)
 @refuses(EMAIL_TAKEN, SIGNUP_CLOSED)
 @in_steps
-def register(body: Register) -> Created[SignedIn]:
-    """Open an account and sign in."""
-    return Created(accounts.register(body.email, body.password, body.display_name), location="/api/auth/me")
+def register(body: Register) -> Created[SignedIn] | Accepted[Told]:
+    """Open an account: signed in at once, or after following a mailed link.
+
+    Where addresses are verified, the answer is 202 and the same whether or not the address has an account.
+    """
+    if accounts.signup_mode() == "verify":
+        return Accepted(signups.ask(body.email, body.password, body.display_name))
+    found = accounts.register(body.email, body.password, body.display_name, caller())
+    return created(found, body.delivery, location="/api/auth/me")
+
+
+@routes.post("/verify")
+@public
+@tenantless
+@limited("30/minute", by="ip")
+@refuses(LINK_INVALID, EMAIL_TAKEN)
+@in_steps
+def verify(body: Redeem) -> Reply[SignedIn]:
+    """Redeem the link that registering mailed: the account is opened, and its owner signed in."""
+    with in_tenant(links.tenant_id_in(body.token)):
+        return reply_to(signups.verify(body.token, caller()), body.delivery)
 
 
 @routes.post("/login")
@@ -32,11 +64,12 @@ def register(body: Register) -> Created[SignedIn]:
 @keyless  # a kept reply would hand out a token that has long expired
 @limited("120/minute", by="ip")
 @limited("20/minute", by=account)
-@refuses(INVALID_CREDENTIALS)
+@limited("10/minute", by=account_from_here)
+@refuses(INVALID_CREDENTIALS, RESET_REQUIRED, TOO_MANY_ATTEMPTS)
 @in_steps
-def log_in(body: LogIn) -> SignedIn:
+def log_in(body: LogIn) -> Reply[SignedIn]:
     """Sign in with address and password."""
-    return accounts.log_in(body.email, body.password)
+    return reply_to(accounts.log_in(body.email, body.password, caller()), body.delivery)
 
 
 @routes.get("/me")
@@ -44,4 +77,14 @@ def log_in(body: LogIn) -> SignedIn:
 @in_steps
 def me() -> Me:
     """Who the token belongs to, and what they may do."""
-    return accounts.me(current_principal())
+    with at_home() as who:
+        return accounts.me(who)
+
+
+@routes.patch("/me")
+@signed_in
+@in_steps
+def edit_me(body: EditMe) -> Me:
+    """Change your name."""
+    with at_home() as who:
+        return accounts.edit(who, body.display_name)

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from flask import Response, render_template, send_file
 
-from core.contracts import Principal
-from core.data import acting_in, in_steps
+from core.data import in_steps
 from core.errors import TENANT_MISMATCH, UNKNOWN_TENANT
 from core.trust import public, tenantless
-from core.web import limited
-from core.web.edge import tenant_of
+from core.web import Reply, limited
 from core.web.openapi import refuses
 from plugins.auth.api import LINK_INVALID
 from plugins.auth.schemas import SetUp, SignedIn
-from plugins.auth.services import setup_links
+from plugins.auth.services import links, setup_links
+from plugins.auth.views.calling import caller, in_tenant
+from plugins.auth.views.delivery import reply_to
 from plugins.auth.views.routes import pages, routes
 
 
@@ -25,13 +25,13 @@ from plugins.auth.views.routes import pages, routes
 @limited("30/minute", by="ip")
 @refuses(LINK_INVALID, TENANT_MISMATCH, UNKNOWN_TENANT)
 @in_steps
-def set_up(body: SetUp) -> SignedIn:
-    """Redeem a link from `flask auth admin`: choose a password, take the role, sign in.
+def set_up(body: SetUp) -> Reply[SignedIn]:
+    """Redeem an invitation, or a link from `flask auth admin`: choose a password, take the role, sign in.
 
     The tenant is the one that the token names; a host or `X-Tenant-ID` that names another is refused.
     """
-    with acting_in(tenant_of(Principal(tenant_id=setup_links.tenant_id_in(body.token)))):
-        return setup_links.redeem(body.token, body.password)
+    with in_tenant(links.tenant_id_in(body.token)):
+        return reply_to(setup_links.redeem(body.token, body.password, caller()), body.delivery)
 
 
 @pages.get("/setup")

@@ -50,7 +50,7 @@ def test_the_printed_link_makes_an_administrator(client: FlaskClient, flask_auth
     assert result.exit_code == 0, result.output
     reply = redeem(client, printed_token(result.output))
     assert reply.status_code == 200
-    assert set(reply.get_json()) == {"access_token", "token_type", "expires_in", "session_id", "user"}
+    assert set(reply.get_json()) == {"access_token", "refresh_token", "token_type", "expires_in", "session_id", "user"}
     me = client.get("/api/auth/me", headers=bearer(reply.get_json()["access_token"])).get_json()
     assert (me["email"], me["tenant_id"]) == ("admin@example.com", str(DEFAULT.id))
     assert "admin" in me["roles"]
@@ -163,7 +163,7 @@ def test_garbage_is_refused_without_a_hash(
     client: FlaskClient, make_link: MakeLink, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_link()
-    monkeypatch.setattr("plugins.auth.services.setup_links.hashed", lambda password: pytest.fail("hashed for garbage"))
+    monkeypatch.setattr("plugins.auth.services.setup_links.chosen", lambda password: pytest.fail("hashed for garbage"))
     reply = redeem(client, token)
     assert reply.status_code in (404, 410)
     assert reply.get_json()["code"] in ("LINK_INVALID", "UNKNOWN_TENANT")

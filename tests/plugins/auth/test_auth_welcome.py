@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import json
+import statistics
 import time
 import urllib.error
 import urllib.request
@@ -147,13 +148,16 @@ def test_others_are_served_while_many_log_in(
     token = signed_in["access_token"]
     over = time.monotonic() + 3
     answers: list[int] = []
+    log_ins: list[float] = []
 
     def storm(number: int) -> None:
         attempts = 0
         while time.monotonic() < over:
             attempts += 1
             body = {"email": f"user{number}-{attempts}@example.com", "password": PASSWORD}
+            began = time.monotonic()
             answers.append(ask(f"{web.url}/api/auth/login", body, forwarded=f"198.51.100.{number}")[0])
+            log_ins.append(time.monotonic() - began)
 
     with ThreadPoolExecutor(8) as pool:
         storms = [pool.submit(storm, number) for number in range(8)]
@@ -165,11 +169,9 @@ def test_others_are_served_while_many_log_in(
         for each in storms:
             each.result()
     assert set(answers) == {401}
-    assert len(answers) >= 20, "the storm was a breeze"
-    waits.sort()
+    assert len(answers) >= 12, "the storm was a breeze"
     # Eight in a queue for two threads wait several hashes long; who hashes nothing waits for none of them.
-    assert waits[len(waits) // 2] < 0.25, (
-        f"median {waits[len(waits) // 2]:.3f} s of {len(waits)}, {len(answers)} log-ins"
-    )
+    waiting, hashing = statistics.median(waits), statistics.median(log_ins)
+    assert waiting < hashing / 2, f"{waiting:.3f} s of {len(waits)}, beside {hashing:.3f} s of {len(answers)} log-ins"
     open_transactions = "select count(*) from pg_stat_activity where state like 'idle in transaction%%'"
     assert superuser.execute(f"{open_transactions} and datname = current_database()").fetchone() == (0,)
