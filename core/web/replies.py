@@ -8,7 +8,7 @@ and promises no page behind it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, ClassVar, Generic, TypeVar
@@ -50,13 +50,21 @@ class Page(msgspec.Struct, Generic[T]):
 
 
 class Reply(Generic[T]):
-    """200 with a body, an entity tag or headers of its own."""
+    """200 with a body, an entity tag, headers or cookies of its own; ``cookies`` are values of ``Set-Cookie``."""
 
     status: ClassVar[int] = 200
 
-    def __init__(self, body: T, *, etag: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        body: T,
+        *,
+        etag: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        cookies: Iterable[str] = (),
+    ) -> None:
         self.body = body
         self.headers = dict(headers or {})
+        self.cookies = tuple(cookies)
         if etag:
             self.headers["ETag"] = etag
 
@@ -67,9 +75,15 @@ class Created(Reply[T]):
     status = 201
 
     def __init__(
-        self, body: T, *, location: str, etag: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        body: T,
+        *,
+        location: str,
+        etag: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        cookies: Iterable[str] = (),
     ) -> None:
-        super().__init__(body, etag=etag, headers=headers)
+        super().__init__(body, etag=etag, headers=headers, cookies=cookies)
         self.headers["Location"] = location
 
 
@@ -78,21 +92,50 @@ class Accepted(Reply[T]):
 
     status = 202
 
-    def __init__(self, body: T, *, location: str | None = None, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(body, headers=headers)
+    def __init__(
+        self,
+        body: T,
+        *,
+        location: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        cookies: Iterable[str] = (),
+    ) -> None:
+        super().__init__(body, headers=headers, cookies=cookies)
         if location:
             self.headers["Location"] = location
 
 
+class NoContent(Reply[None]):
+    """204 that has headers or cookies all the same; a view without either returns ``None``."""
+
+    status = 204
+
+    def __init__(self, *, headers: Mapping[str, str] | None = None, cookies: Iterable[str] = ()) -> None:
+        super().__init__(None, headers=headers, cookies=cookies)
+
+
 def respond(value: Any) -> Response:
     """The response for what a view returned: a value, ``Reply`` and its kin, or ``None`` (204)."""
-    if value is None:
-        empty = Response(status=204)
-        del empty.headers["Content-Type"]
-        return empty
     if isinstance(value, Reply):
-        return Response(encode(value.body), value.status, value.headers, content_type=JSON)
-    return Response(encode(value), 200, content_type=JSON)
+        return _wrapped(value)
+    return _empty() if value is None else Response(encode(value), 200, content_type=JSON)
+
+
+def _wrapped(value: Reply[Any]) -> Response:
+    if value.status == 204:
+        reply = _empty()
+        reply.headers.update(value.headers)
+    else:
+        reply = Response(encode(value.body), value.status, value.headers, content_type=JSON)
+    for cookie in value.cookies:
+        reply.headers.add("Set-Cookie", cookie)
+    return reply
+
+
+def _empty() -> Response:
+    empty = Response(status=204)
+    del empty.headers["Content-Type"]
+    return empty
 
 
 # -- problems ---------------------------------------------------------------------------------------------------

@@ -97,6 +97,8 @@ class Signature:
             self.reply = hint
 
     def _body_of(self, hint: Any, wrapper: type[Reply[Any]]) -> Any:
+        if wrapper.status == 204:
+            return None
         if typing.get_args(hint):
             return typing.get_args(hint)[0]
         self.faults.append(f"{wrapper.__name__} says nothing of its body: write {wrapper.__name__}[…]")

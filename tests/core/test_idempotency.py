@@ -25,7 +25,7 @@ from core.errors import CONFLICT, Refused
 from core.trust.permissions import public, signed_in, tenantless
 from core.web.bodies import Body
 from core.web.idempotency import KEPT_FOR, MAX_KEPT, purge
-from core.web.replies import Created, etag_of
+from core.web.replies import Created, NoContent, etag_of
 from core.web.routes import Routes, keyless
 
 OLD_KEY = Secret("a test's own secret, which is long enough")
@@ -114,6 +114,12 @@ def make_routes(gate: Gate) -> Routes:
         reply = Response(b"signed in")
         reply.set_cookie("secret", "1")
         return reply
+
+    @routes.post("/cookies")
+    @public
+    def cookies() -> NoContent:
+        do("cookie")
+        return NoContent(cookies=["secret=1", "other=2"])
 
     @routes.post("/failing")
     @public
@@ -297,7 +303,7 @@ def test_a_reply_that_tells_of_failure_leaves_the_key_free(post: Post, done: Not
 # -- replies that are not kept ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("path", "note"), [("orders", "large"), ("stream", None), ("cookie", None)])
+@pytest.mark.parametrize(("path", "note"), [("orders", "large"), ("stream", None), ("cookie", None), ("cookies", None)])
 def test_what_is_not_kept_is_still_not_done_twice(post: Post, done: Notes, path: str, note: str | None) -> None:
     first, second = post(path, note), post(path, note)
     assert first.status_code < 300
