@@ -8,12 +8,15 @@ from core._face import face
 
 if TYPE_CHECKING:
     from core.web.bodies import Body as Body, TolerantBody as TolerantBody
+    from core.web.cookies import ACCESS_COOKIE as ACCESS_COOKIE, Cookie as Cookie
+    from core.web.csrf import check_origin as check_origin, csrf_token as csrf_token
     from core.web.idempotency import keyless as keyless
     from core.web.openapi import produces as produces, refuses as refuses
     from core.web.pages import CountedQuery as CountedQuery, PageQuery as PageQuery, paginate as paginate
     from core.web.replies import (
         Accepted as Accepted,
         Created as Created,
+        NoContent as NoContent,
         Page as Page,
         Reply as Reply,
         etag_of as etag_of,
@@ -30,6 +33,7 @@ __getattr__, __dir__, __all__ = face(
         "TolerantBody": "core.web.bodies:TolerantBody",
         "Created": "core.web.replies:Created",
         "Accepted": "core.web.replies:Accepted",
+        "NoContent": "core.web.replies:NoContent",
         "Reply": "core.web.replies:Reply",
         "Page": "core.web.replies:Page",
         "PageQuery": "core.web.pages:PageQuery",
@@ -38,6 +42,10 @@ __getattr__, __dir__, __all__ = face(
         "etag_of": "core.web.replies:etag_of",
         "if_match": "core.web.replies:if_match",
         "keyless": "core.web.idempotency:keyless",
+        "Cookie": "core.web.cookies:Cookie",
+        "ACCESS_COOKIE": "core.web.cookies:ACCESS_COOKIE",
+        "csrf_token": "core.web.csrf:csrf_token",
+        "check_origin": "core.web.csrf:check_origin",
         "limited": "core.web.throttling:limited",
         "refuses": "core.web.openapi:refuses",
         "produces": "core.web.openapi:produces",

@@ -17,13 +17,14 @@ from flask import Response, current_app, make_response, request
 from core.contracts import ANONYMOUS, Principal
 from core.data.tenancy import acting_in
 from core.data.unit import unit
-from core.errors import Refused
+from core.errors import CSRF_FAILED, Refused
 from core.trust import limits
 from core.trust.identity import acting_as, authenticate
 from core.trust.limits import Verdict
 from core.trust.permissions import Marks, enforce, marks_of
 from core.web import idempotency
 from core.web.bodies import read_json
+from core.web.csrf import by_cookie
 from core.web.edge import audit_acting, tenant_of
 from core.web.queries import path_value
 from core.web.replies import Reply, not_modified, of_exception, respond
@@ -124,14 +125,17 @@ class Endpoint:
                 return self._answered(given, who, verdicts)
 
     def _who(self, verdicts: list[Verdict]) -> Principal:
-        """Who is calling. On a public route a credential that has run out counts as none: so one signs in again."""
+        """Who is calling, by ``Authorization`` or, without it, by cookie.
+
+        On a public route a credential that has run out counts as none: so one signs in again. So does a cookie without
+        its ``X-CSRF-Token``: another site may have sent that request, and gets what anybody would get there, but
+        nothing in the name of the browser's owner.
+        """
         credential = request.environ.get("HTTP_AUTHORIZATION")
-        if not credential:
-            return ANONYMOUS
         try:
-            return authenticate(credential)
+            return authenticate(credential) if credential else by_cookie()
         except Refused as refusal:
-            if refusal.code.status != 401:
+            if refusal.code.status != 401 and refusal.code is not CSRF_FAILED:
                 raise
             if not self.public:
                 self._throttle.before(ANONYMOUS, verdicts)

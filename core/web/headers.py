@@ -46,6 +46,7 @@ def init_app(app: Flask) -> None:
     """Answer preflights and dress every reply. Call it after ``edge.init_app`` has put the request right."""
     settings: BoardSettings = app.extensions["pegboard.settings"]
     app.extensions["pegboard.origins"] = frozenset(_origins(settings.client_url))
+    app.extensions["pegboard.own_origin"] = next(iter(_origins((settings.api_url,))))
     app.before_request(_preflight)
     app.after_request(_cors)
     app.after_request(_secure)
@@ -54,6 +55,11 @@ def init_app(app: Flask) -> None:
 def origin_allowed(origin: str | None) -> bool:
     """Whether ``CLIENT_URL`` names this ``Origin``. ``null``, and a header that is absent, are never allowed."""
     return origin in current_app.extensions["pegboard.origins"]
+
+
+def origin_ours(origin: str | None) -> bool:
+    """Whether this ``Origin`` is that of the board's own pages, at ``API_URL``."""
+    return bool(origin == current_app.extensions["pegboard.own_origin"])
 
 
 def _origins(addresses: Iterable[str]) -> Iterable[str]:
