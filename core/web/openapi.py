@@ -28,6 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DESCRIPTION = """\
 Send and expect JSON. Sign in with `POST /api/auth/login` and send the access token as `Authorization: Bearer …`.
+Browsers may keep it in a cookie instead; whatever changes something then wants `X-CSRF-Token` beside it.
 
 Lists reply `{"items": […], "next": …}`; pass `next` as `cursor` for the page after. Errors are problem documents
 (RFC 9457) with a stable `code`. A POST that is sent with an `Idempotency-Key` may be repeated safely.
@@ -109,7 +110,7 @@ def build(app: Flask) -> Schema:
             "responses": responses.shared,
             "parameters": operations.PARAMETERS,
             "headers": operations.HEADERS,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": operations.schemes(settings),
         },
     }
     _prune(made)

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from core import errors
+from core.config import BoardSettings
 from core.errors import Code
+from core.web.cookies import ACCESS_COOKIE
+from core.web.csrf import SAFE
 from core.web.endpoint import Endpoint
 from core.web.replies import JSON, PROBLEM_JSON, Problem
 from core.web.schemas import Schema, resolve, sample
@@ -57,11 +60,26 @@ EVERYWHERE = (
     errors.BUSY,
     errors.FEATURE_OFF,
 )
+SCHEMES: dict[str, Schema] = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "csrf": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-CSRF-Token",
+        "description": "Goes with the cookie on whatever changes something; a session's own, handed out on sign-in.",
+    },
+}
 SIGNED_IN = (errors.TOKEN_MISSING, errors.TOKEN_INVALID, errors.TOKEN_EXPIRED)
 IN_TENANT = (errors.TENANT_MISMATCH, errors.UNKNOWN_TENANT)
 KEYED = (errors.IDEMPOTENCY_IN_PROGRESS, errors.IDEMPOTENCY_KEY_REUSED)
 CONDITIONAL = (errors.PRECONDITION_FAILED, errors.PRECONDITION_REQUIRED)
 WITH_BODY = (errors.MALFORMED_BODY, errors.UNSUPPORTED_MEDIA_TYPE, errors.VALIDATION_FAILED)
+
+
+def schemes(board: BoardSettings) -> dict[str, Schema]:
+    """The ways of signing in; what the cookie is called depends on where the board runs."""
+    cookie = {"type": "apiKey", "in": "cookie", "name": ACCESS_COOKIE.name_on(board)}
+    return {**SCHEMES, "cookie": {**cookie, "description": "The access token, where a browser keeps it."}}
 
 
 class Responses:
@@ -124,7 +142,7 @@ def describe(
         **responses.of(_codes(endpoint, method), schema_of(Problem)),
     }
     if not endpoint.public:
-        made["security"] = [{"bearer": []}]
+        made["security"] = [{"bearer": []}, {"cookie": []} if method in SAFE else {"cookie": [], "csrf": []}]
     return made
 
 
@@ -186,6 +204,8 @@ def _codes(endpoint: Endpoint, method: str) -> list[Code]:
     found = [*EVERYWHERE, *endpoint.marks.notes.get("refuses", ())]
     if not endpoint.public:
         found += SIGNED_IN
+        if method not in SAFE:
+            found.append(errors.CSRF_FAILED)
     if endpoint.marks.permission is not None:
         found.append(errors.FORBIDDEN)
     if not endpoint.marks.tenantless:

@@ -246,11 +246,28 @@ def test_success_has_its_schema_and_headers(document: dict[str, Any]) -> None:
 
 def test_who_may_call_is_told(document: dict[str, Any]) -> None:
     paths = document["paths"]
-    assert paths["/api/small/orders"]["get"]["security"] == [{"bearer": []}]
+    assert paths["/api/small/orders"]["get"]["security"] == [{"bearer": []}, {"cookie": []}]
+    assert paths["/api/small/orders"]["post"]["security"] == [{"bearer": []}, {"cookie": [], "csrf": []}]
     assert paths["/api/small/orders"]["get"]["x-access"] == "needs users:read"
     assert paths["/api/small/orders/{order_id}"]["patch"]["x-access"] == "needs users:write on order_id"
     assert "security" not in paths["/api/small/file"]["get"]
-    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    schemes = document["components"]["securitySchemes"]
+    assert schemes["bearer"]["scheme"] == "bearer"
+    assert [schemes["cookie"][key] for key in ("type", "in", "name")] == ["apiKey", "cookie", "__Host-pb_access"]
+    assert [schemes["csrf"][key] for key in ("type", "in", "name")] == ["apiKey", "header", "X-CSRF-Token"]
+    bare = openapi.build(small_board(routes()))["components"]["securitySchemes"]
+    assert bare["cookie"]["name"] == "pb_access", "in development over http"
+
+
+def test_a_forged_request_is_declared_where_one_can_be(document: dict[str, Any]) -> None:
+    for path, method, told in (
+        ("/api/small/orders", "post", True),
+        ("/api/small/orders/{order_id}", "delete", True),
+        ("/api/small/orders", "get", False),
+        ("/api/small/export/{year}/{kind}", "post", False),
+    ):
+        refusal = responses(document, path, method).get("403", {"x-codes": []})
+        assert ("CSRF_FAILED" in refusal["x-codes"]) is told, (path, method)
 
 
 def test_parameters_come_from_path_query_and_habit(document: dict[str, Any]) -> None:
