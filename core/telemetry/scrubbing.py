@@ -30,15 +30,18 @@ SHORTEST_KNOWN = 12  # characters; hiding a shorter one, a development password 
 
 _WORDS = (
     r"passw(?:or)?d|passphrase|passcode|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential"
-    r"|authorization|cookie|jwt|card[_-]?number"
+    r"|authorization|cookie|pb_access|pb_refresh|jwt|card[_-]?number"
 )
 _SECRET_NAME = re.compile(_WORDS)
 _NAMES = frozenset({"pwd", "pass", "otp", "pin", "cvc", "cvv", "pan", "auth", "dsn"})
 _HARMLESS = frozenset({"token_type", "tokens_used"})
 
 _QUOTED = r""""(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?"""
+# Also as Werkzeug and the standard library show a list of headers: ('Cookie', 'a=1').
 _HEADER = re.compile(
-    rf"((?:authorization|cookie)[\w-]{{0,32}}[\"']?\s{{0,4}}[:=]\s{{0,4}})({_QUOTED}|[^\r\n]+)", re.IGNORECASE
+    r"((?:authorization|cookie|csrf[_-]token)[\w-]{0,32}(?:[\"']?\s{0,4}[:=]\s{0,4}|[\"'],\s{0,4}(?=[\"'])))"
+    rf"({_QUOTED}|[^\r\n]+)",
+    re.IGNORECASE,
 )
 _PAIR = re.compile(
     rf"((?:(?:{_WORDS})[\w-]{{0,32}}|\b(?:pwd|pass|otp|pin|pin[_-]?code|cvc|cvv))(?:\\?[\"'])?\s{{0,4}}(?:[:=]|%3[AaDd]|=>)\s{{0,4}})"
@@ -58,7 +61,7 @@ _DIGITS = re.compile(r"(?<![0-9A-Za-z.])(?:2[2-7]|[3-6]\d)\d{2,17}(?:[ -]\d{1,19
 # Where none of these stands, in lower case, there is nothing for the slower patterns above to find.
 _CUES = (
     *("pass", "pwd", "secret", "token", "key", "credential", "authorization", "cookie", "jwt", "card", "otp", "pin"),
-    *("cvc", "cvv", "eyj", "pbr1.", "sk_", "rk_", "whsec_", "akia", "bearer", "basic"),
+    *("cvc", "cvv", "eyj", "pb_", "pbr1.", "sk_", "rk_", "whsec_", "akia", "bearer", "basic"),
 )
 
 _known: list[str] = []
@@ -148,6 +151,8 @@ def _clean(value: Any, depth: int) -> Any:
         return "[…]"
     if isinstance(value, Mapping):
         return _clean_mapping(value, depth)
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
+        return list(*_clean_mapping({value[0]: value[1]}, depth).items())  # one of a list of headers, perhaps
     if isinstance(value, list | tuple | set | frozenset):
         items = [clean(item, depth + 1) for item in list(value)[:WIDEST]]
         return items if len(value) <= WIDEST else [*items, f"[…{len(value) - WIDEST} more]"]

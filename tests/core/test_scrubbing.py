@@ -34,6 +34,13 @@ PBR = "pbr1.0190aaaa.0190bbbb.7.ab12cd34.c2lnbmF0dXJl"
         ("authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
         ("Cookie: a=1; session=s3cr3t; b=2", "s3cr3t"),
         ("Set-Cookie: __Host-pb_access=s3cr3t; Path=/", "s3cr3t"),
+        ("__Secure-pb_refresh=s3cr3t; Path=/api/auth/refresh", "s3cr3t"),
+        ("ImmutableMultiDict({'pb_access': 's3cr3t', 'a': '1'})", "s3cr3t"),
+        ("HTTP_COOKIE=pb_access=s3cr3t; other=s3cr3t", "s3cr3t"),
+        ("X-CSRF-Token: s3cr3t", "s3cr3t"),
+        ("HTTP_X_CSRF_TOKEN=s3cr3t", "s3cr3t"),
+        ("EnvironHeaders([('Cookie', 'other=s3cr3t'), ('X-Csrf-Token', \"s3cr3t\"), ('A', '1')])", "s3cr3t"),
+        ("[('Set-Cookie', 'other=s3cr3t; Path=/')]", "s3cr3t"),
         (f"got {JWT} there", "eyJzdWIi"),
         (f"got {PBR}, there", "c2lnbmF0"),
         ("opened https://x.example/auth/setup#token=Zm9vYmFyYmF6", "Zm9vYmFy"),
@@ -68,6 +75,12 @@ def test_what_goes_under_a_secrets_name_is_hidden_whatever_it_is() -> None:
     body = {"password": 12345678, "Refresh-Token": ["a"], "apiKey": {"a": "b"}, "pin": 1234, "user": {"cookie": b"x"}}
     shown = told(extra=body)["extra"]
     assert shown == {**dict.fromkeys(body, "[hidden]"), "user": {"cookie": "[hidden]"}}
+    headers = [("Cookie", "other=s3cr3t"), ("X-CSRF-Token", "s3cr3t"), ("Accept", "text/html")]
+    hidden = [["Cookie", "[hidden]"], ["X-CSRF-Token", "[hidden]"], ["Accept", "text/html"]]
+    assert told(extra={"headers": headers, "pb_access": "s3cr3t"})["extra"] == {
+        "headers": hidden,
+        "pb_access": "[hidden]",
+    }
     assert "12345678" not in told("got %s", body)["message"]
     assert "12345678" not in told("got %(password)s", body)["message"]
     assert told(extra={"password": None, "has_password": True, "token_type": "Bearer"})["extra"] == {
