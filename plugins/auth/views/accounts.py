@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.data import in_steps
+from core.errors import CSRF_FAILED
 from core.trust import public, signed_in, tenantless
 from core.web import Accepted, Created, Reply, keyless, limited
 from core.web.openapi import refuses
@@ -17,7 +18,7 @@ from plugins.auth.api import (
 from plugins.auth.schemas import EditMe, LogIn, Me, Redeem, Register, SignedIn, Told
 from plugins.auth.services import accounts, links, people, signups
 from plugins.auth.views.calling import at_home, caller, in_tenant
-from plugins.auth.views.delivery import created, reply_to
+from plugins.auth.views.delivery import check_delivery, created, reply_to
 from plugins.auth.views.routes import routes
 
 
@@ -34,13 +35,14 @@ def account_from_here(body: LogIn) -> str:
 @public
 @limited("60/minute", by="ip")
 @limited("20/hour", by=account)
-@refuses(EMAIL_TAKEN, SIGNUP_CLOSED)
+@refuses(EMAIL_TAKEN, SIGNUP_CLOSED, CSRF_FAILED)
 @in_steps
 def register(body: Register) -> Created[SignedIn] | Accepted[Told]:
     """Open an account: signed in at once, or after following a mailed link.
 
     Where addresses are verified, the answer is 202 and the same whether or not the address has an account.
     """
+    check_delivery(body.delivery)
     if accounts.signup_mode() == "verify":
         return Accepted(signups.ask(body.email, body.password, body.display_name))
     found = accounts.register(body.email, body.password, body.display_name, caller())
@@ -51,10 +53,11 @@ def register(body: Register) -> Created[SignedIn] | Accepted[Told]:
 @public
 @tenantless
 @limited("30/minute", by="ip")
-@refuses(LINK_INVALID, EMAIL_TAKEN)
+@refuses(LINK_INVALID, EMAIL_TAKEN, CSRF_FAILED)
 @in_steps
 def verify(body: Redeem) -> Reply[SignedIn]:
     """Redeem the link that registering mailed: the account is opened, and its owner signed in."""
+    check_delivery(body.delivery)
     with in_tenant(links.tenant_id_in(body.token)):
         return reply_to(signups.verify(body.token, caller()), body.delivery)
 
@@ -65,10 +68,11 @@ def verify(body: Redeem) -> Reply[SignedIn]:
 @limited("120/minute", by="ip")
 @limited("20/minute", by=account)
 @limited("10/minute", by=account_from_here)
-@refuses(INVALID_CREDENTIALS, RESET_REQUIRED, TOO_MANY_ATTEMPTS)
+@refuses(INVALID_CREDENTIALS, RESET_REQUIRED, TOO_MANY_ATTEMPTS, CSRF_FAILED)
 @in_steps
 def log_in(body: LogIn) -> Reply[SignedIn]:
     """Sign in with address and password."""
+    check_delivery(body.delivery)
     return reply_to(accounts.log_in(body.email, body.password, caller()), body.delivery)
 
 

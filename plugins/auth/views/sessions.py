@@ -5,23 +5,23 @@ from __future__ import annotations
 from uuid import UUID
 
 from core.data import in_steps, unit
-from core.errors import TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING
-from core.trust import public, signed_in, tenantless
-from core.web import Page, PageQuery, Reply
+from core.errors import CSRF_FAILED, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING
+from core.trust import current_principal, public, signed_in, tenantless
+from core.web import NoContent, Page, PageQuery, Reply, csrf_token
 from core.web.openapi import refuses
 from plugins.auth import refresh_tokens
 from plugins.auth.api import SESSION_COMPROMISED, SESSION_ENDED
-from plugins.auth.schemas import EventReply, Refresh, SessionList, SessionsQuery, SignedIn
+from plugins.auth.schemas import CsrfToken, EventReply, Refresh, SessionList, SessionsQuery, SignedIn
 from plugins.auth.services import accounts, events, rotation, sessions
 from plugins.auth.views.calling import at_home, caller, in_tenant
-from plugins.auth.views.delivery import given_refresh, reply_to
+from plugins.auth.views.delivery import given_refresh, reply_to, signed_out
 from plugins.auth.views.routes import routes
 
 
 @routes.post("/refresh")
 @public
 @tenantless
-@refuses(TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, SESSION_ENDED, SESSION_COMPROMISED)
+@refuses(TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, SESSION_ENDED, SESSION_COMPROMISED, CSRF_FAILED)
 @in_steps
 def refresh(body: Refresh) -> Reply[SignedIn]:
     """New tokens for a refresh token, which is good once.
@@ -38,10 +38,18 @@ def refresh(body: Refresh) -> Reply[SignedIn]:
 @routes.post("/logout")
 @signed_in
 @in_steps
-def log_out() -> None:
-    """End the session that asks."""
+def log_out() -> NoContent:
+    """End the session that asks; its cookies are taken away."""
     with at_home() as who:
         accounts.log_out(who, caller())
+    return signed_out()
+
+
+@routes.get("/csrf")
+@signed_in
+def csrf() -> CsrfToken:
+    """What a page that was signed in by cookie sends as `X-CSRF-Token`, for one that was loaded anew."""
+    return CsrfToken(csrf_token(accounts.session_of(current_principal())))
 
 
 @routes.get("/sessions")
