@@ -228,7 +228,10 @@ class Images(Protocol):
 
 
 class PersonalData(Protocol):
-    """Each plugin that keeps something about a person can hand it out and erase it."""
+    """Each plugin that keeps something about a person can hand it out and erase it; ``erase`` bears repetition.
+
+    Both are called in a unit of work of their own or, where marked ``@in_steps``, outside any.
+    """
 
     def export(self, user_id: UUID) -> Mapping[str, Any]: ...
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from core.config import env
-from core.contracts import Authenticator, UserDirectory
+from core.contracts import Authenticator, PersonalData, UserDirectory
 from core.registry import Plugin
 
 
@@ -50,5 +50,6 @@ plugin = Plugin(
     provides={
         UserDirectory: "plugins.auth.services.people:People",
         Authenticator: "plugins.auth.services.standing:Standing",
+        PersonalData: "plugins.auth.services.personal:AccountData",
     },
 )

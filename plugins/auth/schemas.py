@@ -138,6 +138,14 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
     permissions: tuple[str, ...]
 
 
+class MyData(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is kept of a person: by plugin, `board` for the core's own."""
+
+    user_id: UUID
+    exported_at: datetime
+    data: dict[str, Any]
+
+
 class SessionReply(msgspec.Struct, frozen=True, kw_only=True):
     """``device`` is what the client called itself when it last refreshed; ``current`` marks the one that asks."""
 

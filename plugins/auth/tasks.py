@@ -7,7 +7,7 @@ from uuid import UUID
 from core.background import task
 from core.data import in_steps
 from core.trust import public
-from plugins.auth.services import accounts, recovery, signups
+from plugins.auth.services import accounts, personal, recovery, signups
 
 
 @task(retries=5)
@@ -42,3 +42,10 @@ def mail_new_address(user_id: UUID, email: str) -> None:
 @in_steps
 def mail_address_changed(user_id: UUID, old: str) -> None:
     recovery.mail_address_changed(user_id, old)
+
+
+@task(retries=20, retry_delay=5.0)
+@public
+@in_steps
+def erase(user_id: UUID) -> None:
+    personal.erase(user_id)

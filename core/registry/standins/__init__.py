@@ -18,6 +18,7 @@ from core.contracts import (
     Images,
     Mailer,
     ObjectStore,
+    PersonalData,
     Quota,
     Services,
     TenantDirectory,
@@ -46,6 +47,8 @@ def init_app(app: Flask) -> None:
     services: Services = app.extensions["pegboard.services"]
     for contract, target in ANSWERS.items():
         services.provide(contract, NAME, _maker(target))
+    # No stand-in: of this contract there are many answers, and the board's own is one of them.
+    services.provide(PersonalData, NAME, _maker("personal:BoardData"))
     plugins = app.extensions["pegboard.registry"].on
     if app.extensions["pegboard.kind"] == "web" and not any(ObjectStore in entry.plugin.provides for entry in plugins):
         from core.registry.standins.objects import PREFIX, routes

@@ -2,5 +2,11 @@
 
 from __future__ import annotations
 
-from plugins.auth.views import accounts as accounts, recovery as recovery, sessions as sessions, setup as setup
+from plugins.auth.views import (
+    accounts as accounts,
+    personal as personal,
+    recovery as recovery,
+    sessions as sessions,
+    setup as setup,
+)
 from plugins.auth.views.routes import pages as pages, routes as routes

@@ -1,9 +1,10 @@
-from mongoengine import StringField
+from mongoengine import StringField, UUIDField
 
 from core.data.documents import TenantDocument
 
 
 class Note(TenantDocument):
-    meta = {"collection": "shelf_notes", "indexes": ["topic"]}
+    meta = {"collection": "shelf_notes", "indexes": ["topic", "owner_id"]}
 
     topic = StringField(required=True)
+    owner_id = UUIDField()
