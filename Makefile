@@ -61,6 +61,10 @@ docs: $(READY) ## Write anew the pages that are made from the code
 footprint: $(READY) ## Measure memory, modules and start time
 	$(PY) -m benchmarks.footprint $(ARGS)
 
+.PHONY: levers
+levers: $(READY) ## Measure one by one what saves memory and time
+	$(PY) -m benchmarks.levers $(ARGS)
+
 .PHONY: bench-http
 bench-http: $(READY) ## Load two routes, beside Express and Sequelize where Node is installed
 	$(PY) -m benchmarks.http $(ARGS)
