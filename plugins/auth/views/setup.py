@@ -1,10 +1,6 @@
-"""The link from ``flask auth admin``: the page that it leads to, and what redeems it."""
+"""Redeeming an invitation, or the link from ``flask auth admin``."""
 
 from __future__ import annotations
-
-from pathlib import Path
-
-from flask import Response, render_template, send_file
 
 from core.data import in_steps
 from core.errors import CSRF_FAILED, TENANT_MISMATCH, UNKNOWN_TENANT
@@ -16,7 +12,7 @@ from plugins.auth.schemas import SetUp, SignedIn
 from plugins.auth.services import links, setup_links
 from plugins.auth.views.calling import caller, in_tenant
 from plugins.auth.views.delivery import check_delivery, reply_to
-from plugins.auth.views.routes import pages, routes
+from plugins.auth.views.routes import routes
 
 
 @routes.post("/setup")
@@ -33,19 +29,3 @@ def set_up(body: SetUp) -> Reply[SignedIn]:
     check_delivery(body.delivery)
     with in_tenant(links.tenant_id_in(body.token)):
         return reply_to(setup_links.redeem(body.token, body.password, caller()), body.delivery)
-
-
-@pages.get("/setup")
-@public
-@tenantless
-def set_up_page() -> Response:
-    """Where a link from `flask auth admin` leads; the token is in the fragment, which no server sees."""
-    return Response(render_template("auth/setup.html"))
-
-
-@pages.get("/setup.js")
-@public
-@tenantless
-def set_up_script() -> Response:
-    """What posts the token and the chosen password."""
-    return send_file(Path(__file__).parent.with_name("static") / "setup.js", mimetype="text/javascript")

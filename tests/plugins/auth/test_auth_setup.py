@@ -185,8 +185,9 @@ def test_only_a_digest_of_the_token_is_kept(make_link: MakeLink, superuser: psyc
     assert token.rpartition(".")[2] not in row[0]
 
 
-def test_the_page_keeps_the_token_in_the_fragment(client: FlaskClient) -> None:
-    page = client.get("/auth/setup")
+@pytest.mark.parametrize("name", ["setup", "invite", "verify", "reset", "email", "forgot"])
+def test_the_pages_keep_the_token_in_the_fragment(client: FlaskClient, name: str) -> None:
+    page = client.get(f"/auth/{name}")
     assert page.status_code == 200
     assert page.mimetype == "text/html"
     policy = page.headers["Content-Security-Policy"]
@@ -194,7 +195,7 @@ def test_the_page_keeps_the_token_in_the_fragment(client: FlaskClient) -> None:
     assert "unsafe" not in policy
     assert "<script src=" in page.text
     assert not re.search(r"<script>|<style|style=| on\w+=", page.text)
-    with client.get("/auth/setup.js") as script:
+    with client.get("/auth/links.js") as script:
         assert script.mimetype == "text/javascript"
         assert "location.hash" in script.text
     assert page.headers["Referrer-Policy"] in ("same-origin", "no-referrer")
