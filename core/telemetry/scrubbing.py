@@ -52,7 +52,10 @@ _SHAPES = re.compile(
     r"\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*"  # JWT: base64url of {"
     r"|\bpbr1\.[A-Za-z0-9._~-]+"  # refresh token
     r"|\b[sr]k_(?:live|test)_\w{8,}|\bwhsec_\w{8,}|\bAKIA[A-Z0-9]{12,}"  # keys of vendors that people paste
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
+)
+# Before any other: those would hide the first line of it and leave the rest. One that was cut off is hidden to the end.
+_PEM = re.compile(
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.IGNORECASE | re.DOTALL
 )
 _BEARER = re.compile(r"\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{12,}", re.IGNORECASE)
 _USERINFO = re.compile(r"(://[^\s/:@?#\"'<>]*):[^\s/\"'<>]*@")
@@ -82,10 +85,16 @@ def hide_settings(settings: Any) -> None:
         value = getattr(settings, field.name)
         for each in value if isinstance(value, tuple) else (value,):
             if isinstance(each, Secret):
-                hide(str(each))
+                hide(str(each), *_lines(each))
             elif isinstance(each, str) and "://" in each and "@" in each:
                 password = each.partition("://")[2].rpartition("@")[0].partition(":")[2]
                 hide(password, unquote(password))
+
+
+def _lines(secret: str) -> list[str]:
+    """The lines of a secret that has several, as PEM does: each shows up alone where a text is cut or shown by line."""
+    lines = re.split(r"\s|\\[nr]", secret)
+    return [line for line in lines if len(line) >= SHORTEST_KNOWN and "-----" not in line] if len(lines) > 1 else []
 
 
 def scrub(text: str) -> str:
@@ -104,7 +113,7 @@ def _scrub(text: str) -> str:
     if "://" in text:
         text = _USERINFO.sub(rf"\1:{HIDDEN}@", text)
     if any(map(text.lower().__contains__, _CUES)):
-        text = _PAIR.sub(_hide_value, _HEADER.sub(_hide_value, text))
+        text = _PAIR.sub(_hide_value, _HEADER.sub(_hide_value, _PEM.sub(HIDDEN, text)))
         text = _BEARER.sub(rf"\1\2{HIDDEN}", _SHAPES.sub(HIDDEN, text))
     return _DIGITS.sub(_hide_cards, text)
 

@@ -54,6 +54,9 @@ PBR = "pbr1.0190aaaa.0190bbbb.7.ab12cd34.c2lnbmF0dXJl"
         ("pan=378282246310005.", "378282246310005"),
         ("stripe sk_live_abcdefgh12345678", "abcdefgh12345678"),
         ("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\n-----END PRIVATE KEY-----", "MIIEvQIBADANBg"),
+        ("JWT_PRIVATE_KEYS=-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\n-----END PRIVATE KEY-----", "MIIEvQIBADANBg"),
+        ("private_key: '-----BEGIN EC PRIVATE KEY-----\\nMIIEvQIBADANBg\\n", "MIIEvQIBADANBg"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nDEK-Info: AES-128-CBC,00\n\nMIIEvQIBADANBg\n", "MIIEvQIBADANBg"),
     ],
 )
 def test_secrets_leave_no_trace(text: str, secret: str) -> None:
