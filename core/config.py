@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from flask import current_app
 from msgspec import Meta
 
-from core import settings_forms as forms
+from core import private_keys, settings_forms as forms
 from core.errors import BootError
 from core.settings_reading import Secret, env, gather, read, variables
 
@@ -74,6 +74,9 @@ class BoardSettings:
     worker_concurrency: Annotated[int, Meta(ge=1, le=200)] = env(default=10, doc="jobs that a worker runs at once")
 
     jwt_access_secret: Secret | None = env(default=None, doc="signs access tokens; unset: derived from SECRET_KEYS")
+    jwt_private_keys: Secret | None = env(
+        default=None, doc="PEM private keys, one after another; the first signs access tokens, the others still verify"
+    )
     email_from_name: str = env(default="Pegboard", doc="sender's name")
     email_from_address: str = env(default="no-reply@example.com", doc="sender's address")
     support_email: str = env(default="", doc="where mail tells people to write")
@@ -100,6 +103,9 @@ class BoardSettings:
                 yield f"{name.upper()} is not acceptable: {why}"
         if why := forms.rate(self.rate_limit):
             yield f"RATE_LIMIT {forms.shown(self.rate_limit)} is not acceptable: {why}"
+        if self.jwt_private_keys:
+            for why in private_keys.faults(self.jwt_private_keys):
+                yield f"JWT_PRIVATE_KEYS is not acceptable: {why}"
         if self.development:
             return
         if not self.secret_keys:

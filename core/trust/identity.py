@@ -1,16 +1,18 @@
 """Who is asking: the current principal, and a strict verifier around flask-jwt-extended's access tokens.
 
 The engine alone accepts any ``typ``, missing ``iss``/``aud``/``jti`` and padded base64; what it lets through is
-held here to RFC 9068 (``at+jwt``), to pinned algorithms and to our own keys by ``kid``.
+held here to RFC 9068 (``at+jwt``) and to our own keys by ``kid``, each with its one algorithm.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import jwt
@@ -19,14 +21,15 @@ from flask import Flask, current_app
 from flask_jwt_extended import JWTManager, create_access_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 from flask_jwt_extended.tokens import _decode_jwt
+from msgspec import Meta
 
 from core.config import BoardSettings
 from core.contracts import ANONYMOUS, Authenticator, Principal, service
 from core.errors import TOKEN_EXPIRED, TOKEN_INVALID, Refused
-from core.trust import secrets
+from core.trust import access_keys, secrets
+from core.trust.access_keys import AccessKey
 
 ACCESS_TTL = timedelta(minutes=15)
-ALGORITHM = "HS256"
 AUDIENCE = "pegboard"
 TOKEN_TYPE = "at+jwt"
 MAX_TOKEN_LENGTH = 4096
@@ -53,10 +56,11 @@ class Claims(msgspec.Struct, frozen=True):
     sub: UUID
     sid: UUID
     tid: UUID
-    jti: str
+    jti: Annotated[str, Meta(pattern=r"\A[!-~]{1,100}\Z")]
     iat: int
     exp: int
     type: str
+    nbf: int = 0
 
 
 def current_principal() -> Principal:
@@ -77,11 +81,11 @@ def acting_as(who: Principal) -> Iterator[Principal]:
 def init_app(app: Flask) -> None:
     """Prepare keys and the JWT engine."""
     board: BoardSettings = app.extensions["pegboard.settings"]
-    keys = _keys(board)
-    app.extensions["pegboard.access_keys"] = keys
+    keys = access_keys.load(board)
+    first = next(iter(keys.values()))
     app.config.update(
-        JWT_ALGORITHM=ALGORITHM,
-        JWT_DECODE_ALGORITHMS=[ALGORITHM],
+        JWT_ALGORITHM=first.algorithm,
+        JWT_DECODE_ALGORITHMS=sorted({key.algorithm for key in keys.values()}),
         JWT_ACCESS_TOKEN_EXPIRES=ACCESS_TTL,
         JWT_ENCODE_ISSUER=board.api_url,
         JWT_DECODE_ISSUER=board.api_url,
@@ -90,14 +94,26 @@ def init_app(app: Flask) -> None:
         JWT_COOKIE_CSRF_PROTECT=False,
     )
     engine = JWTManager(app)
-    first = next(iter(keys))
-    engine.encode_key_loader(lambda identity: keys[first])
-    engine.decode_key_loader(lambda header, claims: keys[header["kid"]])
-    engine.additional_headers_loader(lambda identity: {"kid": first, "typ": TOKEN_TYPE})
-    app.extensions["pegboard.access_checks"] = {
-        "algorithms": [ALGORITHM],
+    engine.encode_key_loader(lambda identity: first.signs)
+    engine.decode_key_loader(lambda header, claims: keys[header["kid"]].verifies)
+    engine.additional_headers_loader(lambda identity: {"kid": first.kid, "typ": TOKEN_TYPE})
+    app.extensions["pegboard.access_verifiers"] = {kid: _Verifier(key, _asked(app, key)) for kid, key in keys.items()}
+    app.extensions["pegboard.access_keys"] = keys
+
+
+class _Verifier(NamedTuple):
+    """A key, and what the engine is asked with it: put together once, not for each token."""
+
+    key: AccessKey
+    asked: Mapping[str, Any]
+
+
+def _asked(app: Flask, key: AccessKey) -> Mapping[str, Any]:
+    return {
+        "secret": key.verifies,
+        "algorithms": [key.algorithm],
         "audience": AUDIENCE,
-        "issuer": board.api_url,
+        "issuer": app.config["JWT_DECODE_ISSUER"],
         "identity_claim_key": app.config["JWT_IDENTITY_CLAIM"],
         "leeway": app.config["JWT_DECODE_LEEWAY"],
         "verify_aud": True,
@@ -107,12 +123,9 @@ def init_app(app: Flask) -> None:
     }
 
 
-def _keys(board: BoardSettings) -> dict[str, bytes]:
-    """Every key that verifies, by ``kid``; the first one signs."""
-    material = [secrets.derive_from(key, "access-token") for key in board.secret_keys]
-    if board.jwt_access_secret:
-        material.insert(0, board.jwt_access_secret.encode())
-    return {secrets.key_id(key): key for key in material}
+def public_keys() -> list[Mapping[str, str]]:
+    """What verifies our tokens elsewhere, as the keys of a JWK Set; none while all keys are shared secrets."""
+    return access_keys.published(current_app.extensions["pegboard.access_keys"])
 
 
 def mint_access_token(user_id: UUID, session_id: UUID, tenant_id: UUID) -> tuple[str, int]:
@@ -123,16 +136,21 @@ def mint_access_token(user_id: UUID, session_id: UUID, tenant_id: UUID) -> tuple
 
 def verify_access_token(text: str) -> Principal:
     """The principal behind a token. Raises ``Refused``: TOKEN_EXPIRED or TOKEN_INVALID (401)."""
+    return read_access_token(text)[0]
+
+
+def read_access_token(text: str) -> tuple[Principal, Claims]:
+    """As ``verify_access_token``, with what the token says."""
     header, claims = _strict_parts(text)
-    if header.alg != ALGORITHM or header.typ != TOKEN_TYPE or claims.type != "access":
+    if header.typ != TOKEN_TYPE or claims.type != "access":
         raise _invalid()
-    key = current_app.extensions["pegboard.access_keys"].get(header.kid)
-    if key is None:
+    verifier: _Verifier | None = current_app.extensions["pegboard.access_verifiers"].get(header.kid)
+    if verifier is None or header.alg != verifier.key.algorithm:
         raise _invalid()
     try:
         # What the engine's decode_token comes to, once. That decodes a token twice more, unverified, to let a loader
         # choose the key; tests hold the two to the same answers.
-        _decode_jwt(encoded_token=text, secret=key, **current_app.extensions["pegboard.access_checks"])
+        _decode_jwt(encoded_token=text, **verifier.asked)
     except jwt.ExpiredSignatureError:
         raise Refused(TOKEN_EXPIRED, headers=CHALLENGE) from None
     except (jwt.PyJWTError, JWTExtendedException, ValueError):
@@ -140,7 +158,7 @@ def verify_access_token(text: str) -> Principal:
     who = Principal("user", claims.sub, claims.tid, claims.sid)
     if not service(Authenticator).session_stands(who, claims.iat):
         raise _invalid()
-    return who
+    return who, claims
 
 
 def authenticate(authorization: str | None) -> Principal:
@@ -156,15 +174,31 @@ def authenticate(authorization: str | None) -> Principal:
 def _strict_parts(text: str) -> tuple[Header, Claims]:
     """Header and claims, before any signature is checked, if each part is base64url in its only spelling.
 
-    RFC 7515, appendix C: no padding. What the engine would fill in by itself must be there in writing.
+    RFC 7515, appendix C: no padding; and no name twice in an object, of which readers take now the first, now the
+    last. What the engine would fill in by itself must be there in writing.
     """
     if len(text) > MAX_TOKEN_LENGTH or not _COMPACT.fullmatch(text):
         raise _invalid()
     try:
         header, claims, _ = (secrets.decode64(part) for part in text.split("."))
-        return msgspec.json.decode(header, type=Header), msgspec.json.decode(claims, type=Claims)
-    except (secrets.BadSignature, msgspec.MsgspecError, UnicodeDecodeError):
+        parts = _read_header(header), _read_claims(claims)
+        _refuse_repeats(header.decode())
+        _refuse_repeats(claims.decode())
+    except (ValueError, RecursionError):
         raise _invalid() from None
+    return parts
+
+
+_read_header = msgspec.json.Decoder(Header).decode
+_read_claims = msgspec.json.Decoder(Claims).decode
+
+
+def _once(members: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in members}) < len(members):
+        raise ValueError("a name stands twice in one object")
+
+
+_refuse_repeats = json.JSONDecoder(object_pairs_hook=_once).decode
 
 
 def _invalid() -> Refused:

@@ -68,6 +68,7 @@ def test_a_secret_shows_itself_nowhere() -> None:
         ({"SECRET_KEYS": "a" * 64}, "SECRET_KEYS"),
         ({"SECRET_KEYS": f"{STRONG},short"}, "SECRET_KEYS"),
         ({"JWT_ACCESS_SECRET": "weak"}, "JWT_ACCESS_SECRET"),
+        ({"JWT_PRIVATE_KEYS": "weak"}, "JWT_PRIVATE_KEYS"),
         ({"API_URL": "example.com"}, "API_URL"),
         ({"CLIENT_URL": "https://app.example.com/path"}, "CLIENT_URL"),
         ({"CLIENT_URL": "https://app.example.com:99999"}, "CLIENT_URL"),

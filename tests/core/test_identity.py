@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import jwt
 import pytest
@@ -17,6 +12,7 @@ from flask import Flask
 from flask_jwt_extended import decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 from flask_jwt_extended.tokens import _decode_jwt
+from forgery import Forger
 
 from core.contracts import ANONYMOUS, Principal
 from core.data.models import new_id
@@ -45,33 +41,9 @@ def within(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
         yield app
 
 
-def encode(part: Any) -> str:
-    raw = part if isinstance(part, bytes) else json.dumps(part).encode()
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
 def forge(app: Flask, header: dict[str, Any] | None = None, **changes: Any) -> str:
     """A token signed with the real key, with some of its header or claims changed or (``None``) left out."""
-    kid, key = next(iter(app.extensions["pegboard.access_keys"].items()))
-    now = int(time.time())
-    claims = {
-        "iss": app.config["JWT_ENCODE_ISSUER"],
-        "aud": "pegboard",
-        "sub": str(uuid4()),
-        "sid": str(uuid4()),
-        "tid": str(DEFAULT.id),
-        "jti": "j",
-        "iat": now,
-        "exp": now + 60,
-        "type": "access",
-        "fresh": False,
-        **changes,
-    }
-    full = {"alg": "HS256", "typ": "at+jwt", "kid": kid, **(header or {})}
-    body = ".".join(
-        encode({name: value for name, value in part.items() if value is not None}) for part in (full, claims)
-    )
-    return f"{body}.{encode(hmac.new(key, body.encode(), hashlib.sha256).digest())}"
+    return Forger(app).token(header, changes)
 
 
 def refusal(token: str) -> str:
@@ -193,7 +165,7 @@ def outcome(decode: Any) -> Any:
 def test_the_engine_asked_once_answers_as_its_front_door_does(within: Flask) -> None:
     """Each forgery through the engine as we call it and as ``decode_token`` does: the same claims, or both refuse."""
     now = int(time.time())
-    key = next(iter(within.extensions["pegboard.access_keys"].values()))
+    verifier = next(iter(within.extensions["pegboard.access_verifiers"].values()))
     claims = ({name: None} for name in ("iss", "aud", "sub", "sid", "tid", "jti", "iat", "exp", "type"))
     wrong: list[dict[str, Any]] = [
         {},
@@ -227,7 +199,7 @@ def test_the_engine_asked_once_answers_as_its_front_door_does(within: Flask) -> 
     tokens += [f"{good[:place]}{'A' if good[place] != 'A' else 'B'}{good[place + 1 :]}" for place in range(len(good))]
     tokens += [f"{head}.{body}", f"{head}.{body}.", f"{good}=", f"{good}==", f"{good}\n", f"{good}.x", f"{head}..x", ""]
     for token in tokens:
-        asked = {**within.extensions["pegboard.access_checks"], "encoded_token": token, "secret": key}
+        asked = {**verifier.asked, "encoded_token": token}
         ours, theirs = (
             outcome(lambda asked=asked: _decode_jwt(**asked)),
             outcome(lambda token=token: decode_token(token)),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from forgery import pem, private_key
 from ward import STRONG, Ward, note_duties, undone
 
 from core.ops.doctor import clock, database, documents, processes, redis, versions
@@ -40,6 +41,16 @@ ENVIRONMENT = {
     "a repeated secret": ("secrets.repeated", {"SECRET_KEYS": f"{STRONG[0]},{STRONG[0]}"}, "error"),
     "an old secret": ("secrets.rotation", {"SECRET_KEYS": f"{STRONG[0]},{STRONG[3]}"}, "warning"),
     "tokens signed with a shared secret": ("secrets.shared", {"JWT_ACCESS_SECRET": STRONG[0]}, "error"),
+    "an old private key": (
+        "secrets.jwt_rotation",
+        {"JWT_PRIVATE_KEYS": pem(private_key("ES256")) + pem(private_key("EdDSA"))},
+        "warning",
+    ),
+    "a shared secret beside a private key": (
+        "secrets.jwt_shared",
+        {"JWT_PRIVATE_KEYS": pem(private_key("ES256")), "JWT_ACCESS_SECRET": STRONG[3]},
+        "warning",
+    ),
     "a weak metrics token": ("secrets.metrics", {"METRICS_TOKEN": "letmein"}, "error"),
     "no metrics token": ("addresses.metrics", {"METRICS_TOKEN": ""}, "warning"),
     "an address without TLS": ("addresses.api", {"API_URL": "http://board.example.com"}, "error"),

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
+from core import private_keys
 from core.config import MIN_SECRET_LENGTH, Secret
 from core.ops.doctor.findings import Findings, Patient, error, ok, unsafe, warning
 
@@ -21,6 +22,7 @@ def examine(patient: Patient) -> Findings:
     for variable, value in (("JWT_ACCESS_SECRET", settings.jwt_access_secret),):
         if value and (weakness := weakness_of(value)):
             yield unsafe(patient, "jwt", f"{variable} is {weakness}", f"{NEW}, or leave it empty: one is then derived")
+    yield from _private_keys(patient)
     token = settings.metrics_token
     if token and (weakness := weakness_of(token)):
         yield unsafe(patient, "metrics", f"METRICS_TOKEN is {weakness}", NEW)
@@ -45,6 +47,21 @@ def _keys(patient: Patient) -> Findings:
         yield warning("rotation", found, "`flask secrets rotate` says when the old ones may go")
     if not weak:
         yield ok("keys", f"{len(keys)} in SECRET_KEYS, at least {MIN_SECRET_LENGTH} characters each")
+
+
+def _private_keys(patient: Patient) -> Findings:
+    """A key that is weak or cannot be read stops the boot: the topic ``start`` tells of it."""
+    text = patient.settings.jwt_private_keys
+    if not text or private_keys.faults(text):
+        return
+    algorithms = [each.algorithm for each in private_keys.read(text)]
+    if len(algorithms) > 1:
+        found = f"{len(algorithms)} in JWT_PRIVATE_KEYS: the first signs, the others still verify"
+        yield warning("jwt_rotation", found, "take out those that have signed nothing for a quarter of an hour")
+    if patient.settings.jwt_access_secret:
+        found = "JWT_ACCESS_SECRET still verifies access tokens, though JWT_PRIVATE_KEYS signs them"
+        yield warning("jwt_shared", found, "take it out a quarter of an hour after the change")
+    yield ok("jwt_keys", f"{' and '.join(algorithms)} in JWT_PRIVATE_KEYS")
 
 
 def weakness_of(secret: str) -> str:
