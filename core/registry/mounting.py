@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import time
 from collections.abc import Callable, Iterable
 from types import ModuleType
@@ -110,11 +111,14 @@ def _views(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:
         try:
             app.register_blueprint(
                 routes,
-                name=f"{name}.pages" if routes.pages else name,
+                name=_blueprint(name, routes),
                 url_prefix=routes.url_prefix or (f"/{name}" if routes.pages else f"/api/{name}"),
             )
         except (ValueError, AssertionError) as exc:
-            faults.append(f"plugin {name}: {module.__name__}: {exc}; keep one Routes, and one with pages=True")
+            faults.append(
+                f"plugin {name}: {module.__name__}: {exc};"
+                " keep one Routes, one with pages=True, and one for each url_prefix of its own"
+            )
         faults += [f"plugin {name}: {fault}" for fault in routes.faults()]
     allowed = (f"/api/{name}/", f"/{name}/")
     for rule in app.url_map.iter_rules():
@@ -126,6 +130,15 @@ def _views(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:
                 " move it there, or list it in the manifest's public_paths"
             )
     return faults
+
+
+def _blueprint(name: str, routes: Routes) -> str:
+    """What a plugin's Routes are called: each of its own, and all beginning with the plugin's name."""
+    if routes.pages:
+        return f"{name}.pages"
+    if routes.url_prefix is None:
+        return name
+    return f"{name}.{re.sub(r'[^A-Za-z0-9]+', '_', routes.url_prefix).strip('_') or 'root'}"
 
 
 def _tasks(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:

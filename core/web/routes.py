@@ -36,7 +36,8 @@ V = TypeVar("V", bound=Callable[..., Any])
 class Routes(Blueprint):
     """A Flask blueprint whose views are endpoints; mounted at ``/api/<plugin>``, with ``pages=True`` at ``/<plugin>``.
 
-    A page's view may return ``str``, and templates are found in the plugin's ``templates/`` folder.
+    With a ``url_prefix`` they stand there instead, for paths that the manifest lists in ``public_paths``. A page's view
+    may return ``str``, and templates are found in the plugin's ``templates/`` folder.
     """
 
     def __init__(self, import_name: str, *, pages: bool = False, url_prefix: str | None = None) -> None:

@@ -157,6 +157,29 @@ def test_a_public_path_may_be_outside(
     assert make_board("web").test_client().get("/.well-known/x").status_code == 204
 
 
+def test_what_is_outside_stands_beside_what_is_inside(
+    install: Install, monkeypatch: pytest.MonkeyPatch, make_board: Callable[..., Flask]
+) -> None:
+    make = "routes = Routes(__name__)\npages = Routes(__name__, pages=True)\n"
+    make += "outside = Routes(__name__, url_prefix='/.well-known')\nother = Routes(__name__, url_prefix='/other')"
+    rules = ("routes.get('/x')", "pages.get('/x')", "outside.get('/x')", "other.get('/x')", "public")
+    install(
+        "known",
+        "public_paths=('/.well-known/x', '/other/x')",
+        views=VIEW.format(make=make, marks="\n".join(f"@{rule}" for rule in rules)),
+    )
+    monkeypatch.setenv("PLUGINS", "known")
+    client = make_board("web").test_client()
+    asked = ("/api/known/x", "/known/x", "/.well-known/x", "/other/x")
+    assert [client.get(path).status_code for path in asked] == [204] * 4
+
+
+def test_two_routes_of_one_place_are_refused(install: Install, faults: Callable[..., str]) -> None:
+    make = "routes = Routes(__name__, url_prefix='/known')\nagain = Routes(__name__, url_prefix='/known')"
+    install("known", views=VIEW.format(make=make, marks="@routes.get('/x')\n@public"))
+    assert "keep one Routes, one with pages=True, and one for each url_prefix of its own" in faults("known")
+
+
 def test_a_permission_word_has_one_owner(install: Install, faults: Callable[..., str]) -> None:
     install("first", "permissions=('thing:read',)")
     install("second", "permissions=('thing:write',)")
@@ -213,7 +236,7 @@ def test_routes_that_would_not_be_mounted(install: Install, faults: Callable[...
     told = faults("plain", "double")
     assert "plugin plain: plain_pkg.views has a plain Blueprint; make it core.web.Routes(__name__)" in told
     assert "plugin double: double_pkg.views: The name 'double' is already registered" in told
-    assert "keep one Routes, and one with pages=True" in told
+    assert "keep one Routes, one with pages=True, and one for each url_prefix of its own" in told
 
 
 def test_what_was_imported_before_has_no_side_effect(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
