@@ -26,6 +26,7 @@ from core.web import idempotency
 from core.web.bodies import read_json
 from core.web.csrf import by_cookie
 from core.web.edge import audit_acting, tenant_of
+from core.web.forms import read_form, takes_form
 from core.web.queries import path_value
 from core.web.replies import Reply, not_modified, of_exception, respond
 from core.web.signature import Signature
@@ -150,7 +151,8 @@ class Endpoint:
                 enforce(who, self.marks)
             audit_acting()
             signature = self.signature
-            raw = b"" if signature.body is None else read_json(request, current_app.config["MAX_CONTENT_LENGTH"])
+            read = read_form if takes_form(self.marks) else read_json
+            raw = b"" if signature.body is None else read(request, current_app.config["MAX_CONTENT_LENGTH"])
             work = self._in_steps if self.in_steps else self._in_one_unit
             return not_modified(work(given, who, raw, verdicts))
         except Exception as exc:

@@ -11,6 +11,7 @@ from core.errors import Code
 from core.web.cookies import ACCESS_COOKIE
 from core.web.csrf import SAFE
 from core.web.endpoint import Endpoint
+from core.web.forms import FORM, takes_form
 from core.web.replies import JSON, PROBLEM_JSON, Problem
 from core.web.schemas import Schema, resolve, sample
 
@@ -132,7 +133,9 @@ def describe(
     if signature.body is not None:
         schema = schema_of(signature.body)
         example = sample(schema, components)
-        made["requestBody"] = {"required": True, "content": {JSON: {"schema": schema, "example": example}}}
+        kinds = (JSON, FORM) if takes_form(endpoint.marks) else (JSON,)
+        content = {kind: {"schema": schema, "example": example} for kind in kinds}
+        made["requestBody"] = {"required": True, "content": content}
     made["responses"] = {
         str(signature.status): _success(endpoint, signature.status, signature.reply, schema_of),
         **{
