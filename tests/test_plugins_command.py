@@ -29,7 +29,7 @@ def say(make_board: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch) -> Sa
 def test_the_list_is_aligned_and_names_those_that_are_not_chosen(say: Say) -> None:
     on, off = say("list").output.splitlines()
     assert on.startswith("auth   on   pegboard ")
-    assert on.endswith(" ms  provides UserDirectory, Authenticator")
+    assert on.endswith(" ms  provides UserDirectory, Authenticator · public paths /.well-known/jwks.json")
     assert off == "shelf  off  not in PLUGINS"
 
 

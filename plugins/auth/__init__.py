@@ -52,4 +52,6 @@ plugin = Plugin(
         Authenticator: "plugins.auth.services.standing:Standing",
         PersonalData: "plugins.auth.services.personal:AccountData",
     },
+    permissions=("tokens:introspect",),
+    public_paths=("/.well-known/jwks.json",),
 )

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from core.web import Body
+from core.web import Body, TolerantBody
 
 LONGEST_PASSWORD = 256
 
@@ -171,3 +171,43 @@ class EventReply(msgspec.Struct, frozen=True, kw_only=True):
     ip: str
     user_agent: str
     details: dict[str, Any]
+
+
+class Introspect(TolerantBody):
+    """RFC 7662, 2.1. The hint changes nothing: a token says by its form what it is."""
+
+    token: str
+    token_type_hint: str | None = None
+
+
+class Introspection(msgspec.Struct, frozen=True, kw_only=True):
+    """RFC 7662, 2.2. Of a token that is not good, nothing but that."""
+
+    active: bool
+    token_type: Literal["access_token"] | UnsetType = UNSET
+    iss: str | UnsetType = UNSET
+    aud: str | UnsetType = UNSET
+    sub: UUID | UnsetType = UNSET
+    sid: UUID | UnsetType = UNSET
+    tid: UUID | UnsetType = UNSET
+    jti: str | UnsetType = UNSET
+    iat: int | UnsetType = UNSET
+    exp: int | UnsetType = UNSET
+
+
+class PublicKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """RFC 7517, 4: a key of one of three kinds, with the members of that kind."""
+
+    kty: Literal["RSA", "EC", "OKP"]
+    kid: str
+    alg: Literal["RS256", "ES256", "EdDSA"]
+    use: Literal["sig"]
+    n: str = ""
+    e: str = ""
+    crv: str = ""
+    x: str = ""
+    y: str = ""
+
+
+class KeySet(msgspec.Struct, frozen=True):
+    keys: list[PublicKey]

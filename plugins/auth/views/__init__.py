@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from plugins.auth.views import (
     accounts as accounts,
-    pages as link_pages,
+    keys as keys,
+    link_pages as link_pages,
     personal as personal,
     recovery as recovery,
     sessions as sessions,
     setup as setup,
 )
-from plugins.auth.views.routes import pages as pages, routes as routes
-
-__all__ = ["accounts", "link_pages", "pages", "personal", "recovery", "routes", "sessions", "setup"]
+from plugins.auth.views.routes import pages as pages, routes as routes, well_known as well_known

@@ -1,4 +1,4 @@
-"""The two places that the views of this plugin hang on."""
+"""The places that the views of this plugin hang on."""
 
 from __future__ import annotations
 
@@ -6,3 +6,4 @@ from core.web import Routes
 
 routes = Routes(__name__)
 pages = Routes(__name__, pages=True)
+well_known = Routes(__name__, url_prefix="/.well-known")
