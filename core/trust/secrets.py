@@ -150,11 +150,11 @@ def decode64(text: str) -> bytes:
     """Reads only what ``encode64`` writes: no padding, no whitespace, no stray bits at the end. ``BadSignature``."""
     if not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
         raise BadSignature
-    data = binascii.a2b_base64(text.translate(_FROM_URL) + "=" * (-len(text) % 4), strict_mode=True)
+    data = binascii.a2b_base64(text.encode().translate(_FROM_URL) + b"=" * (-len(text) % 4), strict_mode=True)
     if encode64(data) != text:
         raise BadSignature
     return data
 
 
 _TO_URL = bytes.maketrans(b"+/", b"-_")
-_FROM_URL = str.maketrans("-_", "+/")
+_FROM_URL = bytes.maketrans(b"-_", b"+/")
