@@ -29,14 +29,14 @@ def say(make_board: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch) -> Sa
 def test_the_list_is_aligned_and_names_those_that_are_not_chosen(say: Say) -> None:
     on, off = say("list").output.splitlines()
     assert on.startswith("auth   on   pegboard ")
-    assert on.endswith(" ms  provides UserDirectory, Authenticator · public paths /.well-known/jwks.json")
+    assert on.endswith(" ms  provides UserDirectory, Authenticator, PersonalData · public paths /.well-known/jwks.json")
     assert off == "shelf  off  not in PLUGINS"
 
 
 def test_the_list_for_programs(say: Say) -> None:
     auth, shelf = json.loads(say("list", "--json").output)
     assert {"name": "auth", "state": "on", "reason": [], "distribution": "pegboard", "api": 1}.items() <= auth.items()
-    assert auth["load_ms"] >= 0 and auth["provides"] == ["UserDirectory", "Authenticator"]
+    assert auth["load_ms"] >= 0 and auth["provides"] == ["UserDirectory", "Authenticator", "PersonalData"]
     assert shelf == {"name": "shelf", "state": "off", "reason": ["not in PLUGINS"], "package": "shelf"}
 
 
@@ -46,12 +46,12 @@ def test_all_is_well(say: Say) -> None:
 
 
 def test_what_no_boot_notices_is_told_and_fails(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    from plugins.auth.services.sessions import Sessions
+    from plugins.auth.services.standing import Standing
 
     def broken(*_: Any) -> None:
         raise OSError("no keys")
 
-    monkeypatch.setattr(Sessions, "__init__", broken)
+    monkeypatch.setattr(Standing, "__init__", broken)
     told = "plugin auth: its Authenticator cannot be made: OSError: no keys; correct what provides= names"
     assert say("check").output == f"{told}\n"
     done = say("check", "--json")

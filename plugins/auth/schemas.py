@@ -184,7 +184,7 @@ class Introspection(msgspec.Struct, frozen=True, kw_only=True):
     """RFC 7662, 2.2. Of a token that is not good, nothing but that."""
 
     active: bool
-    token_type: Literal["access_token"] | UnsetType = UNSET
+    token_type: Literal["access_token", "refresh_token"] | UnsetType = UNSET
     iss: str | UnsetType = UNSET
     aud: str | UnsetType = UNSET
     sub: UUID | UnsetType = UNSET

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from core.data import current_tenant
+from core.data import current_tenant, unit
 from core.errors import Refused
 from core.trust.identity import read_access_token
+from plugins.auth import refresh_tokens
 from plugins.auth.schemas import Introspection
+from plugins.auth.services import rotation
 
 ACCESS: Final = "access_token"
+REFRESH: Final = "refresh_token"
 INACTIVE = Introspection(active=False)
 
 
@@ -49,5 +52,27 @@ def _access_token(token: str) -> Introspection | None:
     )
 
 
-# Each answers nothing for what is not good, or not of its kind: a refresh token is none of these, and so not active.
-KINDS: tuple[Callable[[str], Introspection | None], ...] = (_access_token,)
+def _refresh_token(token: str) -> Introspection | None:
+    """The current token of a session that still stands; one that was used is not good any more."""
+    try:
+        given = refresh_tokens.read(token)
+    except Refused:
+        return None
+    if given.tenant_id != current_tenant().id:
+        return None
+    with unit():
+        session = rotation.current(given)
+        if session is None:
+            return None
+        return Introspection(
+            active=True,
+            token_type=REFRESH,
+            sub=session.user_id,
+            sid=session.id,
+            tid=given.tenant_id,
+            exp=int(session.expires_at.timestamp()),
+        )
+
+
+# Each answers nothing for what is not good, or not of its kind.
+KINDS: tuple[Callable[[str], Introspection | None], ...] = (_access_token, _refresh_token)

@@ -51,21 +51,31 @@ def refresh(token: str, caller: Caller) -> SignedIn:
     return signed_in(UserReply(user_id, email, display_name), given.session_id, counter)
 
 
+def current(given: RefreshToken) -> Session | None:
+    """The session whose current token this is, if it could be refreshed now. Within a unit."""
+    query = sa.select(Session).join(User, User.id == Session.user_id).where(*_good(given))
+    return db.session.scalars(query).one_or_none()
+
+
 def _rotated(given: RefreshToken, caller: Caller) -> Any:
     return (
         sa.update(Session)
-        .where(
-            Session.id == given.session_id,
-            Session.counter == given.counter,
-            Session.revoked_at.is_(None),
-            Session.expires_at > sa.func.now(),
-            Session.rotated_at > sa.func.now() - _idle(),
-            Session.user_id == User.id,
-            User.active,
-            User.must_reset.is_(False),
-        )
+        .where(*_good(given))
         .values(counter=Session.counter + 1, rotated_at=sa.func.now(), ip=caller.ip, user_agent=caller.user_agent)
         .returning(Session.counter, *_PERSON)
+    )
+
+
+def _good(given: RefreshToken) -> tuple[Any, ...]:
+    return (
+        Session.id == given.session_id,
+        Session.counter == given.counter,
+        Session.revoked_at.is_(None),
+        Session.expires_at > sa.func.now(),
+        Session.rotated_at > sa.func.now() - _idle(),
+        Session.user_id == User.id,
+        User.active,
+        User.must_reset.is_(False),
     )
 
 

@@ -238,10 +238,19 @@ def test_of_what_is_not_good_nothing_is_told_but_that(
         assert client.post(INTROSPECT, json={"token": token}, headers=admin).json == {"active": False}, what
 
 
-def test_of_refresh_tokens_nothing_is_told(client: FlaskClient, admin: dict[str, str], sign_up: SignUp) -> None:
-    token = sign_up()["refresh_token"]
-    assert token.startswith("pbr1.")
-    assert ask(client, admin, token, token_type_hint="refresh_token") == {"active": False}
+def test_of_a_sessions_refresh_tokens_the_current_one_is_active(
+    client: FlaskClient, admin: dict[str, str], sign_up: SignUp
+) -> None:
+    account = sign_up()
+    first = account["refresh_token"]
+    told = ask(client, admin, first, token_type_hint="refresh_token")
+    assert set(told) == {"active", "token_type", "sub", "sid", "tid", "exp"}
+    assert (told["token_type"], told["sid"]) == ("refresh_token", account["session_id"])
+    second = client.post("/api/auth/refresh", json={"refresh_token": first}).get_json()["refresh_token"]
+    assert ask(client, admin, first) == {"active": False}, "used"
+    assert ask(client, admin, second)["active"]
+    client.post("/api/auth/logout", headers={"Authorization": f"Bearer {account['access_token']}"})
+    assert ask(client, admin, second) == {"active": False}
 
 
 def test_a_session_that_ended_is_not_active(
