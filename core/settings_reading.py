@@ -10,7 +10,7 @@ import enum
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -21,6 +21,7 @@ from core.settings_forms import shown
 
 S = TypeVar("S")
 
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _UNIONS = (typing.Union, types.UnionType)
 _LIMITS = {
     "ge": "of at least",
@@ -40,8 +41,16 @@ class Secret(str):
         return "Secret(…)"
 
 
+class Misdeclared(Exception):
+    """A settings class that no environment could fill: its author's mistake, with the cure."""
+
+
 def env(name: str | None = None, *, default: Any = dataclasses.MISSING, doc: str = "") -> Any:
     """A settings field with a documented meaning, and a variable name of its own where a standard one exists."""
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"env({name!r}): a variable's name is a text; a default is written env(default={name!r})")
+    if name is not None and not VARIABLE.fullmatch(name):
+        raise ValueError(f"env({name!r}): a variable's name has letters, digits and _ alone, such as STRIPE_SECRET_KEY")
     return dataclasses.field(default=default, metadata={"env": name, "doc": doc})
 
 
@@ -64,8 +73,10 @@ def gather(cls: type[S], environ: Mapping[str, str], prefix: str = "") -> tuple[
 
     What could not be read holds its default, or an empty value. ``check`` sees that too, so that it can speak of all
     the others; what it says of made-up values, and how it may stumble over them, is passed over.
+
+    Raises ``Misdeclared`` for a class that cannot be one of settings.
     """
-    hints = typing.get_type_hints(cls, include_extras=True)
+    hints = _hints(cls)
     values: dict[str, Any] = {}
     faults: list[str] = []
     unread: set[str] = set()
@@ -91,22 +102,51 @@ def gather(cls: type[S], environ: Mapping[str, str], prefix: str = "") -> tuple[
         for fault in _checked(settings):
             if unread.isdisjoint(re.findall(r"\w+", fault)):
                 faults.append(fault)
+    except Misdeclared:
+        raise
     except Exception:
         if not unread:
             raise
     return settings, faults
 
 
+def _hints(cls: type) -> dict[str, Any]:
+    """The annotations of a settings class, each of which a text can be turned into."""
+    try:
+        hints = typing.get_type_hints(cls, include_extras=True)
+    except Exception as exc:
+        raise Misdeclared(f"its annotations cannot be resolved: {exc}; import every name that they use") from exc
+    for field in dataclasses.fields(cls):
+        try:
+            msgspec.json.Decoder(hints[field.name], dec_hook=_construct)
+        except Exception as exc:
+            told = f"{field.name} cannot be read from a text: {exc}"
+            raise Misdeclared(f"{told}; take str, int, float, bool, Secret, a Literal, or a tuple of these") from exc
+    return hints
+
+
+def _construct(kind: Any, given: Any) -> Any:
+    return kind(given)
+
+
 def _checked(settings: Any) -> Iterator[str]:
-    if check := getattr(settings, "check", None):
-        yield from check()
+    check = getattr(settings, "check", None)
+    if check is None:
+        return
+    found = check()
+    if isinstance(found, str) or not isinstance(found, Iterable):
+        raise Misdeclared(f"check() answers {found!r}; yield each fault as a text, and nothing where all is well")
+    for fault in found:
+        if not isinstance(fault, str):
+            raise Misdeclared(f"check() yields {fault!r}; yield each fault as a text")
+        yield fault
 
 
 def _parse(text: str, hint: Any) -> Any:
     value: Any = text
     if typing.get_origin(_bare(hint)) is tuple:
         value = [part.strip() for part in text.split(",") if part.strip()]
-    return msgspec.convert(value, hint, strict=False, dec_hook=lambda kind, given: kind(given))
+    return msgspec.convert(value, hint, strict=False, dec_hook=_construct)
 
 
 def _nothing(hint: Any) -> Any:

@@ -18,7 +18,7 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
 from sqlalchemy import event
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column
 
 from core.config import BoardSettings
 from core.data import waiting
@@ -99,6 +99,18 @@ class TenantModel(_Row, db.Model):  # type: ignore[name-defined]
     __abstract__ = True
 
     tenant_id: Mapped[UUID] = mapped_column(sa.Uuid, default=stamp, sort_order=-10)
+
+
+def mappers() -> list[Mapper[Any]]:
+    """Every class that is mapped. One whose body failed is not, and is passed over so that it can tell why itself."""
+    found: dict[Mapper[Any], None] = {}
+    waiting: list[type] = [db.Model]
+    while waiting:
+        cls = waiting.pop()
+        waiting += cls.__subclasses__()
+        if (mapper := vars(cls).get("__mapper__")) is not None:
+            found[mapper] = None
+    return list(found)
 
 
 def init_app(app: Flask) -> None:

@@ -13,7 +13,7 @@ from flask.cli import with_appcontext
 from core.ops import plugin_checks
 from core.ops.purge import purge
 from core.ops.scaffold import new
-from core.registry.discovery import Mounted, Registry, installed
+from core.registry.discovery import Mounted, Registry, installed, module_of
 
 group = click.Group("plugins", help="See, check, begin and remove plugins of this board.")
 group.add_command(new)
@@ -36,7 +36,7 @@ def list_plugins(as_json: bool) -> None:
     rows = [_told(entry) for entry in registry.plugins.values()]
     others = {point.name: point for point in installed() if point.name not in registry.plugins}
     rows += [
-        {"name": name, "state": "off", "reason": ["not in PLUGINS"], "package": others[name].module}
+        {"name": name, "state": "off", "reason": ["not in PLUGINS"], "package": module_of(others[name])}
         for name in sorted(others)
     ]
     if as_json:

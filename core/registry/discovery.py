@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import os
+import importlib
 import sys
 import time
-import traceback
 from collections.abc import Container, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
@@ -15,7 +14,9 @@ from typing import Any, Literal
 from core import config, telemetry
 from core.errors import BootError
 from core.registry import clashes, in_place, side_effects
+from core.registry.blame import describe
 from core.registry.manifest import EVERY_PART, Plugin
+from core.settings_reading import Misdeclared
 
 GROUP = "pegboard.plugins"
 
@@ -59,7 +60,7 @@ def discover(board: config.BoardSettings, environ: Mapping[str, str]) -> Registr
         if name not in there
     ]
     faults += clashes.variable_faults(chosen)
-    _configure(chosen, environ)
+    faults += _configure(chosen, environ)
     _require(chosen, found, broken)
     left_out = [entry for entry in chosen.values() if entry.state == "off"]
     if left_out and not board.plugins_lenient:
@@ -92,7 +93,7 @@ def _manifests(wanted: tuple[str, ...], environ: Mapping[str, str]) -> tuple[dic
     for point in installed():
         name = point.name
         if wanted and name not in wanted:
-            found.setdefault(name, Mounted(Plugin(name=name, package=point.module), point))
+            found.setdefault(name, Mounted(Plugin(name=name, package=module_of(point)), point))
         elif name not in points:
             points[name] = point
             began = time.perf_counter()
@@ -112,22 +113,37 @@ def _manifests(wanted: tuple[str, ...], environ: Mapping[str, str]) -> tuple[dic
 
 def _load(point: EntryPoint, environ: Mapping[str, str]) -> tuple[Plugin | None, list[str]]:
     """Import one manifest, and what is wrong with it, one line each."""
-    name, fresh = point.name, point.module not in sys.modules
-    before = side_effects.look(environ) if fresh else None
+    name, module = point.name, module_of(point)
+    if not point.pattern.match(point.value):
+        told = f"its entry point {point.value!r} cannot be read; write it as 'package:plugin'"
+        return None, [f"plugin {name}: {told}"]
+    before = side_effects.look(environ) if module not in sys.modules else None
     try:
-        plugin = point.load()
+        plugin: Any = importlib.import_module(module)
     except (Exception, SystemExit) as exc:
-        return None, [f"plugin {name}: {point.module} cannot be imported: {describe(exc, point.module)}"]
+        return None, [f"plugin {name}: {module} cannot be imported: {describe(exc, module)}"]
+    for attribute in point.attr.split(".") if point.attr else ():
+        if not hasattr(plugin, attribute):
+            told = f"{module} has no {point.attr!r}, which its entry point {point.value} names"
+            return None, [f"plugin {name}: {told}; put the manifest there, or correct the entry point"]
+        plugin = getattr(plugin, attribute)
     if not isinstance(plugin, Plugin):
         return None, [f"plugin {name}: {point.value} is not a core.registry.Plugin; name the manifest there"]
     if plugin.name != name:
         said = f"its manifest says name={plugin.name!r}"
         return None, [f"plugin {name}: {said}; entry point and name must agree"]
     faults = list(plugin.faults())
+    if faults:
+        return plugin, faults
     if not hasattr(sys.modules.get(plugin.package), "__path__"):
         faults.append(
             f"plugin {name}: package={plugin.package!r} is no package that could hold its parts;"
             " write package=__name__ in the package's __init__.py"
+        )
+    elif not f"{module}.".startswith(f"{plugin.package}."):
+        faults.append(
+            f"plugin {name}: package={plugin.package!r} is not where its manifest is, which is {module};"
+            " write package=__name__ there"
         )
     if before is not None:
         after = side_effects.look(environ)
@@ -135,19 +151,33 @@ def _load(point: EntryPoint, environ: Mapping[str, str]) -> tuple[Plugin | None,
     return plugin, faults
 
 
+def module_of(point: EntryPoint) -> str:
+    """The module that an entry point names; whatever stands there where none can be read."""
+    return point.value.partition(":")[0].strip()
+
+
 def _origin(point: EntryPoint) -> str:
     return f"{point.dist.name} ({point.value})" if point.dist else point.value
 
 
-def _configure(chosen: dict[str, Mounted], environ: Mapping[str, str]) -> None:
+def _configure(chosen: dict[str, Mounted], environ: Mapping[str, str]) -> list[str]:
+    """Fill the settings; a plugin without what it needs is off. Answers the mistakes in the classes themselves."""
+    mistakes = []
     for name, entry in chosen.items():
-        if entry.plugin.settings is None:
+        cls = entry.plugin.settings
+        if cls is None:
             continue
         try:
-            entry.settings = config.read(entry.plugin.settings, environ, prefix=f"{name}_")
+            entry.settings = config.read(cls, environ, prefix=f"{name}_")
             telemetry.hide_settings(entry.settings)
         except BootError as exc:
             entry.state, entry.reason = "off", "\n".join(f"plugin {name}: {fault}" for fault in exc.faults)
+        except Misdeclared as exc:
+            mistakes.append(f"plugin {name}: {cls.__module__}.{cls.__qualname__}: {exc}")
+        except (Exception, SystemExit) as exc:
+            told = describe(exc, entry.plugin.package)
+            mistakes.append(f"plugin {name}: {cls.__module__}.{cls.__qualname__} cannot be filled: {told}")
+    return mistakes
 
 
 def _require(chosen: dict[str, Mounted], found: Container[str], broken: Container[str]) -> None:
@@ -192,23 +222,3 @@ def _ordered(chosen: dict[str, Mounted]) -> list[Mounted]:
         if chosen[name].state == "on":
             visit(name)
     return list(ordered.values())
-
-
-def describe(exc: BaseException, package: str) -> str:
-    """A failed import of a plugin's module in one line: what, in which file of the author's, and the cure."""
-    if isinstance(exc, SyntaxError):
-        return f"SyntaxError: {exc.msg} ({exc.filename}, line {exc.lineno}); correct the file"
-    if isinstance(exc, ModuleNotFoundError):
-        return f"no module named {exc.name!r}; install it, or correct the import"
-    if isinstance(exc, SystemExit):
-        return f"it ends the process {_place(exc, package)}; raise an exception, or move that into a function"
-    return f"{type(exc).__name__}: {exc} {_place(exc, package)}; correct it there"
-
-
-def _place(exc: BaseException, package: str) -> str:
-    """Where it was raised, or the last line of the plugin's own on the way there."""
-    frames = traceback.extract_tb(exc.__traceback__)
-    folder = os.path.join("", *package.split("."), "")
-    own = [frame for frame in frames if f"{os.sep}{folder}" in frame.filename]
-    last = (own or frames)[-1]
-    return f"({last.filename}, line {last.lineno})"

@@ -41,12 +41,9 @@ class Plugin:
 
     def faults(self) -> Iterator[str]:
         """What is wrong with the manifest alone, one line each."""
-        # A text in place of a tuple would be taken for its letters.
-        odd = [field for field in LISTS if not _is_texts(getattr(self, field))]
-        if odd:
-            for field in odd:
-                told = f"{field} is {getattr(self, field)!r}"
-                yield f"plugin {self.name}: {told}; write a tuple of texts, such as {field}=('one',)"
+        odd = list(self._odd_types())
+        if odd:  # what is of another type cannot be looked at any further
+            yield from odd
             return
         if not NAME.match(self.name):
             yield f"plugin {self.name!r}: the name must match {NAME.pattern}; rename it and its entry point"
@@ -58,10 +55,12 @@ class Plugin:
                 f" install a release of the plugin made for API {API}"
             )
         if self.settings is not None and not _is_frozen(self.settings):
-            yield (
-                f"plugin {self.name}: settings must be a frozen dataclass;"
-                " declare the class with @dataclass(frozen=True, kw_only=True)"
-            )
+            told = "settings must be a frozen dataclass"
+            if dataclasses.is_dataclass(self.settings) and not isinstance(self.settings, type):
+                cls = type(self.settings).__name__
+                yield f"plugin {self.name}: {told}, not an instance of one; write settings={cls}"
+            else:
+                yield f"plugin {self.name}: {told}; declare the class with @dataclass(frozen=True, kw_only=True)"
         for contract, target in self.provides.items():
             if not isinstance(target, str) or ":" not in target:
                 yield f"plugin {self.name}: provides {target!r}; write it as 'package.module:attribute'"
@@ -79,6 +78,26 @@ class Plugin:
                     " begin it with / and a word that the board does not keep for itself"
                 )
 
+    def _odd_types(self) -> Iterator[str]:
+        """Fields that hold something else than they are for; in place of a tuple a text would be its letters."""
+        for field in LISTS:
+            if not _is_texts(getattr(self, field)):
+                told = f"{field} is {getattr(self, field)!r}"
+                yield f"plugin {self.name}: {told}; write a tuple of texts, such as {field}=('one',)"
+        if not isinstance(self.package, str):
+            yield f"plugin {self.name}: package is {self.package!r}; write package=__name__"
+        if type(self.api) is not int:
+            yield f"plugin {self.name}: api is {self.api!r}; write the number, api={API}"
+        if not isinstance(self.provides, Mapping):
+            told = f"provides is {self.provides!r}"
+            yield f"plugin {self.name}: {told}; write a dict, such as provides={{Mailer: 'package.module:attribute'}}"
+        granted = self.default_grants
+        if not isinstance(granted, Mapping) or not all(
+            isinstance(role, str) and _is_texts(permissions) for role, permissions in granted.items()
+        ):
+            told = f"default_grants is {granted!r}; write a dict of tuples"
+            yield f"plugin {self.name}: {told}, such as default_grants={{'user': ('word:read',)}}"
+
 
 def _is_texts(value: Any) -> bool:
     return isinstance(value, tuple) and all(isinstance(each, str) for each in value)
@@ -86,7 +105,7 @@ def _is_texts(value: Any) -> bool:
 
 def _is_frozen(settings: Any) -> bool:
     parameters = getattr(settings, "__dataclass_params__", None)
-    return bool(parameters and parameters.frozen)
+    return isinstance(settings, type) and bool(parameters and parameters.frozen)
 
 
 def settings_of(name: str) -> Any:

@@ -18,7 +18,8 @@ from core.background.tasks import Tasks
 from core.contracts import Services
 from core.errors import BootError
 from core.registry import tables
-from core.registry.discovery import Mounted, Registry, describe
+from core.registry.blame import describe, located, place
+from core.registry.discovery import Mounted, Registry
 from core.trust import permissions
 from core.web.routes import Routes, endpoints
 
@@ -65,7 +66,8 @@ def _import_part(entry: Mounted, part: str) -> ModuleType | None:
             return None
         return importlib.import_module(name)
     except BootError as exc:
-        raise BootError(*(f"plugin {entry.plugin.name}: {fault}" for fault in exc.faults)) from exc
+        where = place(exc, entry.plugin.package)
+        raise BootError(*(f"plugin {entry.plugin.name}: {located(fault, where)}" for fault in exc.faults)) from exc
     except (Exception, SystemExit) as exc:
         told = describe(exc, entry.plugin.package)
         raise BootError(f"plugin {entry.plugin.name}: {name} cannot be imported: {told}") from exc

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.data.migrations.rules import table_faults
-from core.data.models import Base, db
+from core.data.models import db, mappers
 
 
 def faults(name: str, package: str, models: ModuleType | None) -> list[str]:
@@ -33,7 +33,7 @@ def _tables(package: str, models: ModuleType | None) -> list[sa.Table]:
     """Those of the package's mapped classes, and bare ones that ``models.py`` names."""
     found = [
         mapper.local_table
-        for mapper in Base.registry.mappers
+        for mapper in mappers()
         if f"{mapper.class_.__module__}.".startswith(f"{package}.") and isinstance(mapper.local_table, sa.Table)
     ]
     bare = [value for value in vars(models).values() if isinstance(value, sa.Table)] if models else []

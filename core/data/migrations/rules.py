@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 
 import sqlalchemy as sa
 
-from core.data.models import Base, GlobalModel, TenantModel
+from core.data.models import GlobalModel, TenantModel, mappers
 
 LOGS = frozenset({"core_outbox", "core_audit"})
 """The core's two logs: their rows may belong to nobody but the board, and only their own rooms touch them."""
@@ -122,4 +122,4 @@ def _fenced(name: str, metadata: sa.MetaData) -> bool:
 
 
 def _classes(table: sa.Table) -> list[type]:
-    return [mapper.class_ for mapper in Base.registry.mappers if mapper.local_table is table]
+    return [mapper.class_ for mapper in mappers() if mapper.local_table is table]
