@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +21,7 @@ from core.registry import tables
 from core.registry.blame import describe, located, place
 from core.registry.discovery import Mounted, Registry
 from core.trust import permissions
-from core.web.routes import Routes, endpoints
+from core.web.routes import Endpoint, Routes, endpoints
 
 PARTS = {
     "web": ("models", "documents", "views", "sockets", "listeners", "duties"),
@@ -29,6 +29,9 @@ PARTS = {
     "scheduler": ("models", "documents", "listeners", "duties"),
     "cli": ("models", "documents", "listeners", "cli"),
 }
+
+PARAMETER_NAME = re.compile(r"[A-Za-z_]\w*>")
+GIVEN_BY_FLASK = frozenset({"HEAD", "OPTIONS"})
 
 
 def mount(app: Flask, registry: Registry, parts: Iterable[str]) -> None:
@@ -51,7 +54,8 @@ def mount(app: Flask, registry: Registry, parts: Iterable[str]) -> None:
         entry.load_ms += (time.perf_counter() - began) * 1000
     for entry in registry.on:
         faults += grant_faults(app, entry)
-    faults += permission_faults(app)
+    faults += permission_faults(app, registry)
+    faults += double_faults(app)
     faults += (
         fault for endpoint in endpoints(app) if endpoint.plugin not in registry.plugins for fault in endpoint.faults()
     )
@@ -116,7 +120,9 @@ def _views(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:
                 name=_blueprint(name, routes),
                 url_prefix=routes.url_prefix or (f"/{name}" if routes.pages else f"/api/{name}"),
             )
-        except (ValueError, AssertionError) as exc:
+        except BootError as exc:
+            faults += [f"plugin {name}: {fault}" for fault in exc.faults]
+        except ValueError as exc:
             faults.append(
                 f"plugin {name}: {module.__name__}: {exc};"
                 " keep one Routes, one with pages=True, and one for each url_prefix of its own"
@@ -180,9 +186,19 @@ _ATTACH: dict[str, Callable[[Flask, Mounted, ModuleType], list[str]]] = {
 
 
 def grant_faults(app: Flask, entry: Mounted) -> list[str]:
-    """Permissions that a manifest grants by default and nobody declares."""
+    """What a manifest grants by default and nobody declares, and roles that it grants to and nobody has."""
+    if not entry.plugin.default_grants:
+        return []
+    from core.registry.standins.authorizer import GRANTS
+
     known = app.extensions["pegboard.permissions"]
-    return [
+    strangers = [
+        f"plugin {entry.plugin.name}: default_grants names the role {role!r}, which is not built in;"
+        f" take one of {', '.join(sorted(GRANTS))}"
+        for role in entry.plugin.default_grants
+        if role not in GRANTS
+    ]
+    return strangers + [
         f"plugin {entry.plugin.name}: default_grants gives {role!r} the permission {permission!r},"
         " which no plugin declares; add it to permissions"
         for role, granted in entry.plugin.default_grants.items()
@@ -191,14 +207,19 @@ def grant_faults(app: Flask, entry: Mounted) -> list[str]:
     ]
 
 
-def permission_faults(app: Flask) -> list[str]:
+def permission_faults(app: Flask, registry: Registry) -> list[str]:
     """Permissions that a route or task requires and nobody declares; resources whose kind nobody declares."""
     known = app.extensions["pegboard.permissions"]
     tasks: Tasks = app.extensions["pegboard.tasks"]
-    asking = [(endpoint.name, endpoint.marks) for endpoint in endpoints(app)]
-    asking += [(f"task {name}", task.marks) for name in tasks.names() if (task := tasks.get(name)) and task.marks]
+    asking = [(endpoint.plugin, endpoint.name, endpoint.marks) for endpoint in endpoints(app)]
+    asking += [
+        (name.partition(".")[0], f"task {name}", task.marks)
+        for name in tasks.names()
+        if (task := tasks.get(name)) and task.marks
+    ]
     faults = []
-    for name, marks in asking:
+    for owner, what, marks in asking:
+        name = f"plugin {owner}: {what}" if owner in registry.plugins else what
         if marks.permission is None:
             continue
         if marks.permission not in known:
@@ -212,3 +233,17 @@ def permission_faults(app: Flask) -> list[str]:
                 " resource_type(ResourceType(kind, word, Model)); add that beside the model, or leave out id="
             )
     return faults
+
+
+def double_faults(app: Flask) -> Iterator[str]:
+    """Rules with a method that another view has already: only the first would ever be called."""
+    taken: dict[tuple[str, str], str] = {}
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions.get(rule.endpoint)
+        name = view.name if isinstance(view, Endpoint) else "the board"
+        for method in sorted((rule.methods or set()) - GIVEN_BY_FLASK):
+            # Whatever the parameters are called, they match the same addresses.
+            first = taken.setdefault((PARAMETER_NAME.sub(">", rule.rule), method), name)
+            if first != name and isinstance(view, Endpoint):
+                told = f"{method} {rule.rule} is taken by {first}"
+                yield f"plugin {view.plugin}: {name}: {told}; give it another rule or method"

@@ -74,6 +74,8 @@ def signed_in(function: F) -> F:
 
 def requires(permission: str, *, id: str | None = None) -> Callable[[F], F]:
     """Only who holds ``permission``; ``id`` names the path parameter with the resource that it is about."""
+    if not isinstance(permission, str):
+        raise BootError('@requires names no permission: write @requires("word:action")')
     if not PERMISSION.match(permission):
         raise BootError(f"{permission!r} is not a permission: write it as word:action, such as books:read")
 

@@ -7,6 +7,7 @@ before the commit, so that one which cannot be encoded leaves nothing behind.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -31,6 +32,13 @@ from core.web.queries import path_value
 from core.web.replies import Reply, not_modified, of_exception, respond
 from core.web.signature import Signature
 from core.web.throttling import Limit, Throttle
+
+
+def _odd_kind(view: Callable[..., Any]) -> str:
+    """What a function is whose body does not run when it is called."""
+    if inspect.iscoroutinefunction(view):
+        return "async"
+    return "a generator" if inspect.isgeneratorfunction(view) or inspect.isasyncgenfunction(view) else ""
 
 
 class Endpoint:
@@ -88,6 +96,10 @@ class Endpoint:
     def faults(self) -> list[str]:
         """Why the board must not start with this route: one line each, with its place and its cure."""
         found = list(self.signature.faults)
+        if odd := _odd_kind(self.view):
+            found.append(
+                f"it is {odd}, and a view is called once and answers: write a plain def that returns the reply"
+            )
         if self.marks.access is None:
             found.append('nobody is said to may call it: add @public, @signed_in or @requires("word:action")')
         resource = self.marks.id_parameter

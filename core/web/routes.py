@@ -18,9 +18,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from flask import Blueprint, Flask
+from flask import Flask
 
+from core.errors import BootError
 from core.web import throttling
+from core.web.confined import Confined
 from core.web.endpoint import Endpoint
 from core.web.idempotency import keyless
 from core.web.throttling import limited
@@ -30,10 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Endpoint", "Routes", "endpoints", "keyless", "limited"]
 
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+
 V = TypeVar("V", bound=Callable[..., Any])
 
 
-class Routes(Blueprint):
+class Routes(Confined):
     """A Flask blueprint whose views are endpoints; mounted at ``/api/<plugin>``, with ``pages=True`` at ``/<plugin>``.
 
     With a ``url_prefix`` they stand there instead, for paths that the manifest lists in ``public_paths``. A page's view
@@ -50,8 +54,12 @@ class Routes(Blueprint):
     def route(self, rule: str, **options: Any) -> Callable[[V], V]:
         """Add a view under ``rule``. Routes may be stacked on one view."""
 
+        if not isinstance(rule, str):
+            raise BootError("a route is declared without its rule; write it as @routes.get('/books')")
+        given = options.pop("methods", ("GET",))
+
         def decorate(view: V) -> V:
-            methods = tuple(method.upper() for method in options.pop("methods", ("GET",)))
+            methods = _methods(view, given)
             endpoint = Endpoint(view, rule, methods, pages=self.pages)
             self.endpoints.append(endpoint)
             same = sum(other.__name__ == view.__name__ for other in self.endpoints)
@@ -81,13 +89,23 @@ class Routes(Blueprint):
     def register(self, app: App, options: dict[str, Any]) -> None:
         if "pegboard.rate" not in app.extensions:
             throttling.init_app(cast(Flask, app))
-        super().register(app, options)
         for endpoint in self.endpoints:
             endpoint.plugin = options.get("name", self.name).partition(".")[0]
+        super().register(app, options)
 
     def faults(self) -> list[str]:
         """What keeps these routes from being mounted: one line each, naming module, function and cure."""
         return [fault for endpoint in self.endpoints for fault in endpoint.faults()]
+
+
+def _methods(view: Callable[..., Any], given: Any) -> tuple[str, ...]:
+    name = f"{view.__module__}:{view.__qualname__}"
+    if isinstance(given, str):
+        raise BootError(f"{name}: methods={given!r} is a text; write methods=[{given!r}]")
+    methods = tuple(str(method).upper() for method in given)
+    if strange := ", ".join(sorted(set(methods) - METHODS)):
+        raise BootError(f"{name}: methods has {strange}, which is none of HTTP's; use {', '.join(sorted(METHODS))}")
+    return methods
 
 
 def endpoints(app: Flask) -> Iterator[Endpoint]:

@@ -24,6 +24,11 @@ from core.web.replies import Reply
 
 RULE_PARAMETER = re.compile(r"<(?:[^:<>]+:)?([A-Za-z_]\w*)>")
 _UNIONS = (typing.Union, types.UnionType)
+_NOT_BY_NAME: dict[Any, str] = {
+    inspect.Parameter.POSITIONAL_ONLY: "stands before a /",
+    inspect.Parameter.VAR_POSITIONAL: "has a *",
+    inspect.Parameter.VAR_KEYWORD: "has a **",
+}
 BODILESS = frozenset({"GET", "HEAD"})
 
 
@@ -53,9 +58,12 @@ class Signature:
         self.parse_query = self._made(query_parser, self.query)
 
     def _read_parameters(self, view: Callable[..., Any], hints: dict[str, Any], in_rule: set[str]) -> None:
-        names = list(inspect.signature(view).parameters)
-        for name in names:
-            if name not in hints:
+        parameters = inspect.signature(view).parameters
+        names = list(parameters)
+        for name, parameter in parameters.items():
+            if odd := _NOT_BY_NAME.get(parameter.kind):
+                self.faults.append(f"parameter {name!r} {odd}: arguments come by name, so write each as a plain one")
+            elif name not in hints:
                 self.faults.append(f"parameter {name!r} has no annotation: say its type")
             elif name == "body" and name not in in_rule:
                 self.body = hints[name]

@@ -42,6 +42,8 @@ def limited(rate: str, by: By = "account") -> Callable[[F], F]:
         limit = Limit(Rate.parse(rate), by)
     except ValueError as exc:
         raise BootError(f"@limited({rate!r}): {exc}") from None
+    if by not in ("ip", "account") and not callable(by):
+        raise BootError(f"@limited({rate!r}, by={by!r}): counts by nothing known; use 'ip', 'account' or a function")
 
     def mark(function: F) -> F:
         marks_of(function).notes.setdefault("limits", []).append(limit)

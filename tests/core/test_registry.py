@@ -227,7 +227,7 @@ def test_a_task_asks_for_a_permission_that_somebody_declares(install: Install, f
     source = "from core.background import task\nfrom core.trust import requires\n"
     install("vague", tasks=source + "@task()\n@requires('unheard:of')\ndef go() -> None: ...\n")
     told = faults("vague", kind="worker")
-    assert told.startswith("task vague.go requires the permission 'unheard:of', which no plugin declares")
+    assert told.startswith("plugin vague: task vague.go requires the permission 'unheard:of', which no plugin declares")
 
 
 def test_routes_that_would_not_be_mounted(install: Install, faults: Callable[..., str]) -> None:
