@@ -6,6 +6,7 @@ A service raises ``Refused(CODE, "what was wrong and what to do")``; HTTP turns 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -18,15 +19,24 @@ class Code(NamedTuple):
     title: str
 
 
+NAME = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
 CATALOGUE: dict[str, Code] = {}
 
 
 def declare(name: str, status: int, title: str) -> Code:
     """Add a code to the catalogue (plugins do this in their ``api.py``); a name means one thing only."""
+    if not NAME.fullmatch(name):
+        raise ValueError(f"error code {name!r} is not upper-case; write it as {_upper(name)!r}")
+    if not 400 <= status <= 599:
+        raise ValueError(f"error code {name} has the status {status}, which is no error's; take one from 400 to 599")
     code = Code(name, status, title)
     if CATALOGUE.setdefault(name, code) != code:
         raise ValueError(f"error code {name} is already declared with another meaning; choose another name")
     return code
+
+
+def _upper(name: str) -> str:
+    return re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_") or "SHELF_FULL"
 
 
 MALFORMED_BODY = declare("MALFORMED_BODY", 400, "The body could not be read")

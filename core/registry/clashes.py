@@ -8,6 +8,7 @@ from typing import Protocol
 
 from core.config import SHARED_VARIABLES, variables
 from core.contracts import ONE
+from core.registry.addresses import first_word
 from core.registry.manifest import Plugin
 
 
@@ -31,9 +32,17 @@ def provider_faults(plugins: Iterable[Plugin]) -> list[str]:
 
 
 def path_faults(plugins: Iterable[Plugin]) -> list[str]:
-    """Routes outside ``/api/<plugin>`` that two plugins claim."""
+    """Routes outside ``/api/<plugin>`` that two plugins claim, or that lie under another's prefix."""
+    plugins = list(plugins)
+    names = {plugin.name for plugin in plugins}
     holders: dict[str, str] = {}
-    return [
+    under = [
+        f"plugin {plugin.name}: public path {path!r} lies under /{word}, which is plugin {word}'s; choose another"
+        for plugin in plugins
+        for path in plugin.public_paths
+        if (word := first_word(path)) in names - {plugin.name}
+    ]
+    return under + [
         f"plugins {holders[path]} and {plugin.name}: both claim the public path {path}; switch one of them off"
         for plugin in plugins
         for path in plugin.public_paths

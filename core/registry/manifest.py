@@ -11,11 +11,14 @@ from flask import current_app
 
 from core import API
 from core.contracts import MANY, ONE
+from core.registry import addresses
 
 NAME = re.compile(r"^[a-z][a-z0-9]{1,19}$")
 EVERY_PART = ("models", "documents", "views", "sockets", "tasks", "listeners", "duties", "cli")
 LISTS = ("requires", "after", "permissions", "public_paths")
-RESERVED = frozenset({"api", "ws", "docs", "console", "static", "internal", "core", "notifications"})
+COMMANDS = frozenset({"audit", "db", "doctor", "plugins", "routes", "run", "secrets", "shell"})
+"""What `flask` does without any plugin; a plugin's own commands stand beside these, under its name."""
+RESERVED = frozenset({"core", "notifications", "pg", *COMMANDS, *addresses.KEPT})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,11 +75,8 @@ class Plugin:
                     " take one of core.contracts, or a Protocol of a plugin's api.py"
                 )
         for path in self.public_paths:
-            if not path.startswith("/") or path.startswith(("/api", "/ws", "/docs", "/static", "/internal")):
-                yield (
-                    f"plugin {self.name}: public path {path!r} is not one that a plugin may have;"
-                    " begin it with / and a word that the board does not keep for itself"
-                )
+            if cure := addresses.path_cure(path):
+                yield f"plugin {self.name}: public path {path!r} is not one that a plugin may have; {cure}"
 
     def _odd_types(self) -> Iterator[str]:
         """Fields that hold something else than they are for; in place of a tuple a text would be its letters."""

@@ -9,7 +9,13 @@ from slips import told
 
 pytestmark = pytest.mark.unit
 
-MODELS = "from sqlalchemy.orm import Mapped\nfrom core.data import TenantModel\n"
+MODELS = """from uuid import UUID
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+from core.data import TenantModel
+"""
+KEY = "mapped_column(sa.ForeignKey('nope'))"
+NO_COLUMN = "which names no column; write ForeignKey('table.column')"
 NULLS = "source code string cannot contain null bytes"
 HERE = "({}/models.py, line {}); correct it there"
 WRONG = {
@@ -17,13 +23,17 @@ WRONG = {
         {"models": MODELS + "class A(TenantModel):\n    text: Mapped[str]\n"},
         "tableless.models cannot be imported: InvalidRequestError: Class <class 'tableless.models.A'> does not have a"
         " __table__ or __tablename__ specified and does not inherit from an existing table-mapped class. "
-        + HERE.format("tableless", 3),
+        + HERE.format("tableless", 5),
     ),
     "oddcolumn": (
         {"models": MODELS + "class B(TenantModel):\n    __tablename__ = 'odd_bs'\n    x: Mapped[dict[str, object]]"},
         "oddcolumn.models cannot be imported: MappedAnnotationError: Could not locate SQLAlchemy Core type when"
         " resolving for Python type indicated by 'dict[str, object]' inside the Mapped[] annotation for the 'x'"
-        " attribute; the type object is not resolvable by the registry " + HERE.format("oddcolumn", 3),
+        " attribute; the type object is not resolvable by the registry " + HERE.format("oddcolumn", 5),
+    ),
+    "nocolumn": (
+        {"models": f"{MODELS}class C(TenantModel):\n    __tablename__ = 'nocolumn_cs'\n    x: Mapped[UUID] = {KEY}"},
+        f"table nocolumn_cs: fk_nocolumn_cs_x refers to 'nope', {NO_COLUMN}",
     ),
     "manylines": (
         {"views": "raise ValueError('one\\ntwo')"},
@@ -50,4 +60,4 @@ def test_one_table_named_twice(tmp_path: Path) -> None:
     table = "class {}(TenantModel):\n    __tablename__ = 'twin_as'\n"
     [line] = told(tmp_path, {"twin": {"models": MODELS + table.format("A") + table.format("B")}})["twin"]
     assert line.startswith("twin.models cannot be imported: InvalidRequestError: Table 'twin_as' is already defined")
-    assert line.endswith(HERE.format("twin", 5))
+    assert line.endswith(HERE.format("twin", 7))

@@ -77,7 +77,10 @@ def _foreign_faults(table: sa.Table, metadata: sa.MetaData) -> Iterator[str]:
     for key in sorted(table.foreign_key_constraints, key=lambda each: str(each.name)):
         pairs = [(part.parent.name, *_target(part)) for part in key.elements]
         target = pairs[0][1]
-        if target.partition("_")[0] != owner:
+        if not target:
+            told = f"refers to {pairs[0][2]!r}, which names no column"
+            yield f"table {table.name}: {key.name} {told}; write ForeignKey('table.column')"
+        elif target.partition("_")[0] != owner:
             yield f"table {table.name}: {key.name} refers to {target}, another plugin's; keep the id, ask its contract"
         elif is_fenced(table) or _fenced(target, metadata):
             yield from _reference_faults(table, key, target, pairs, metadata)
