@@ -1,4 +1,6 @@
-"""What ``flask plugins check`` looks at beyond a boot with every part: providers, enqueued names, migration scripts.
+"""What ``flask plugins check`` looks at beyond a boot with every part.
+
+Providers, imports of other plugins' modules, enqueued names, migration scripts.
 
 It needs no store, so it can run wherever the code is.
 """
@@ -17,7 +19,8 @@ from core.data.migrations import MigrationError, Migrations
 from core.data.migrations.history import BOARD
 from core.data.migrations.scripts import missing
 from core.errors import BootError
-from core.registry.discovery import Registry
+from core.registry import neighbours, providers
+from core.registry.discovery import Registry, installed, module_of
 from core.registry.manifest import EVERY_PART
 
 
@@ -30,7 +33,12 @@ def check() -> tuple[list[str], list[str]]:
     except BootError as exc:
         return [], list(exc.faults)
     with board.app_context():
-        found = [*_provider_faults(board), *_enqueue_faults(board), *_script_faults(board)]
+        found = [
+            *_provider_faults(board),
+            *_neighbour_faults(board),
+            *_enqueue_faults(board),
+            *_script_faults(board),
+        ]
     return [entry.plugin.name for entry in _registry(board).on], found
 
 
@@ -50,9 +58,16 @@ def _provider_faults(board: Flask) -> Iterator[str]:
                 told = f"its {contract.__name__} cannot be made: {type(exc).__name__}: {exc}"
                 yield f"plugin {name}: {told}; correct what provides= names"
                 continue
-            lacking = [word for word in vars(contract) if not word.startswith("_") and not hasattr(made, word)]
-            if lacking:
-                yield f"plugin {name}: its {contract.__name__} lacks {', '.join(lacking)}; add them"
+            for fault in providers.faults(contract, made):
+                yield f"plugin {name}: its {contract.__name__} {fault}"
+
+
+def _neighbour_faults(board: Flask) -> Iterator[str]:
+    """Imports of other plugins' modules, those of plugins that are installed and off included."""
+    packages = {point.name: module_of(point) for point in installed()}
+    packages |= {name: entry.plugin.package for name, entry in _registry(board).plugins.items()}
+    for entry in _registry(board).on:
+        yield from neighbours.faults(entry.plugin, packages)
 
 
 def _enqueue_faults(board: Flask) -> Iterator[str]:

@@ -96,8 +96,8 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
 def check_plugins(as_json: bool) -> None:
     """Import every part of every plugin as each process would, and report all that is wrong.
 
-    Also what no boot notices: tasks that are enqueued and do not exist, implementations that lack a method, migration
-    scripts that cannot be read. Asks no store.
+    Also what no boot notices: tasks that are enqueued and do not exist, implementations that cannot be called as their
+    contract says, imports from other plugins, migration scripts that cannot be read. Asks no store.
     """
     names, faults = plugin_checks.check()
     if as_json:

@@ -34,3 +34,10 @@ def told(
         name = head.removeprefix("plugin ") if head.startswith("plugin ") else ""
         said.setdefault(name, []).append((rest if name else line).replace(f"{folder}/", ""))
     return said
+
+
+def checked() -> list[str]:
+    """What ``flask plugins check`` finds; to be called in a process apart."""
+    from core.ops.plugin_checks import check
+
+    return check()[1]
