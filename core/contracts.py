@@ -6,14 +6,13 @@ stand-in; ``services(PersonalData)`` answers with every implementation, by plugi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, BinaryIO, Literal, Protocol, TypeVar, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, BinaryIO, Literal, Protocol
 from uuid import UUID
 
 import msgspec
-from flask import current_app
 
-T = TypeVar("T")
+from core.service_table import Services as Services, service as service, services as services
 
 # -- who ------------------------------------------------------------------------------------------------------
 
@@ -138,9 +137,11 @@ class Authenticator(Protocol):
         """False when the session behind an access token (issued at epoch seconds) has been revoked."""
         ...
 
-    def by_ticket(self, ticket: str) -> Principal:
-        """Redeem a single-use socket ticket."""
+    def begin_session(self, user_id: UUID) -> UUID:
+        """A new session of a user of this tenant, for ``mint_access_token``; ``Refused`` for who may not sign in."""
         ...
+
+    def by_ticket(self, ticket: str) -> Principal: ...  # redeems a single-use socket ticket
 
 
 # -- people and tenants -----------------------------------------------------------------------------------------
@@ -174,13 +175,13 @@ class Tenant(msgspec.Struct, frozen=True):
 
 
 class TenantDirectory(Protocol):
+    """``by_domain`` finds the owner of a custom domain."""
+
     def by_id(self, tenant_id: UUID) -> Tenant | None: ...
 
     def by_slug(self, slug: str) -> Tenant | None: ...
 
-    def by_domain(self, host: str) -> Tenant | None:
-        """The tenant that owns a custom domain."""
-        ...
+    def by_domain(self, host: str) -> Tenant | None: ...
 
     def every(self) -> Iterable[Tenant]: ...
 
@@ -259,41 +260,3 @@ ONE: tuple[type, ...] = (
     Quota,
 )
 MANY: tuple[type, ...] = (ReportSource, PersonalData, QueueBackend)
-
-
-class Services:
-    """Who answers which contract on this board; filled at boot, implementations made on first use."""
-
-    def __init__(self) -> None:
-        self._makers: dict[type, dict[str, Callable[[], Any]]] = {}
-        self._made: dict[tuple[type, str], Any] = {}
-
-    def provide(self, contract: type, name: str, maker: Callable[[], Any]) -> None:
-        self._makers.setdefault(contract, {})[name] = maker
-
-    def providers(self, contract: type) -> tuple[str, ...]:
-        return tuple(self._makers.get(contract, ()))
-
-    def contracts(self) -> tuple[type, ...]:
-        return tuple(self._makers)
-
-    def get(self, contract: type, name: str) -> Any:
-        key = (contract, name)
-        if key not in self._made:
-            self._made[key] = self._makers[contract][name]()
-        return self._made[key]
-
-
-def service(contract: type[T]) -> T:
-    """The one implementation of ``contract`` on this board: a plugin's, or the board's stand-in."""
-    table: Services = current_app.extensions["pegboard.services"]
-    names = table.providers(contract)
-    if not names:
-        raise LookupError(f"nothing answers {contract.__name__}: no installed plugin provides it")
-    return cast(T, table.get(contract, names[-1]))
-
-
-def services(contract: type[T]) -> dict[str, T]:
-    """Every implementation of ``contract``, by plugin name; empty when there is none."""
-    table: Services = current_app.extensions["pegboard.services"]
-    return {name: cast(T, table.get(contract, name)) for name in table.providers(contract)}

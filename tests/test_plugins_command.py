@@ -46,12 +46,12 @@ def test_all_is_well(say: Say) -> None:
 
 
 def test_what_no_boot_notices_is_told_and_fails(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    from plugins.auth.services.standing import Standing
+    from plugins.auth.services.authenticator import Credentials
 
     def broken(*_: Any) -> None:
         raise OSError("no keys")
 
-    monkeypatch.setattr(Standing, "__init__", broken)
+    monkeypatch.setattr(Credentials, "__init__", broken)
     told = "plugin auth: its Authenticator cannot be made: OSError: no keys; correct what provides= names"
     assert say("check").output == f"{told}\n"
     done = say("check", "--json")

@@ -49,7 +49,7 @@ plugin = Plugin(
     settings=Settings,
     provides={
         UserDirectory: "plugins.auth.services.people:People",
-        Authenticator: "plugins.auth.services.standing:Standing",
+        Authenticator: "plugins.auth.services.authenticator:Credentials",
         PersonalData: "plugins.auth.services.personal:AccountData",
     },
     permissions=("tokens:introspect",),

@@ -1,9 +1,8 @@
-"""Whether the session behind an access token still stands; answers ``Authenticator``.
+"""Whether the session behind an access token still stands.
 
 Asked on each request that carries a token, so the answer is kept in the process until a notice says that it changed,
 or for a second while notices do not arrive: a revocation bites everywhere within a second, with Redis or without.
-While PostgreSQL cannot be asked and nothing is kept, the request is refused with 503, never with 401. API keys and
-socket tickets are nobody's yet.
+While PostgreSQL cannot be asked and nothing is kept, the request is refused with 503, never with 401.
 """
 
 from __future__ import annotations
@@ -16,27 +15,19 @@ import sqlalchemy as sa
 from core.contracts import Principal, TenantDirectory, service
 from core.data import acting_in, after_commit, current_tenant, db, unit
 from core.data.redis import NoticedCache
-from core.errors import TOKEN_INVALID, Refused
 from plugins.auth.models import Session, User
 
 _until: NoticedCache[float] = NoticedCache("auth.standing", size=10_000)
 """By session: the epoch second at which it ends by itself; 0 for one that does not stand."""
 
 
-class Standing:
-    def session_stands(self, who: Principal, issued_at: int) -> bool:
-        """False for a session that was revoked, has run its whole time or never was, and for a user switched off."""
-        tenant_id, user_id, session_id = who.tenant_id, who.id, who.session_id
-        if tenant_id is None or user_id is None or session_id is None:
-            return False
-        until = _until.get(_key(tenant_id, session_id), lambda: _look_up(tenant_id, user_id, session_id))
-        return time.time() < until
-
-    def by_api_key(self, key: str) -> Principal:
-        raise Refused(TOKEN_INVALID)
-
-    def by_ticket(self, ticket: str) -> Principal:
-        raise Refused(TOKEN_INVALID)
+def stands(who: Principal) -> bool:
+    """False for a session that was revoked, has run its whole time or never was, and for a user switched off."""
+    tenant_id, user_id, session_id = who.tenant_id, who.id, who.session_id
+    if tenant_id is None or user_id is None or session_id is None:
+        return False
+    until = _until.get(_key(tenant_id, session_id), lambda: _look_up(tenant_id, user_id, session_id))
+    return time.time() < until
 
 
 def changed(session_id: UUID) -> None:
