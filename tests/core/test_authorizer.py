@@ -7,7 +7,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from flask import Flask
+from flask import Flask, g
 from shelf.models import Book
 
 from core.contracts import (
@@ -76,6 +76,20 @@ def test_nobody_and_everybody(roles: BuiltInRoles) -> None:
         assert roles.decide(nobody, "shelf:read").missing == ("shelf:read",)
     assert allowed(roles, SYSTEM) == set(known_permissions())
     assert roles.scope(SYSTEM, "shelf:write", "book") == ALL
+
+
+def test_staff_whom_the_edge_let_inside_a_tenant_may_do_there_what_its_administrators_may(roles: BuiltInRoles) -> None:
+    staff = person(tenant_id=PLATFORM.id)
+    g.pegboard_acting_reason = "ticket 17"
+    assert allowed(roles, staff) == set(known_permissions())
+    assert roles.scope(staff, "shelf:write", "book") == ALL
+    assert "role super_admin in platform" in roles.decide(staff, "shelf:read").chain
+    assert allowed(roles, person(tenant_id=PLATFORM.id, kind="key")) == set()
+    assert allowed(roles, person(tenant_id=new_id())) == set()
+    with acting_in(PLATFORM):
+        assert allowed(roles, staff) == {"content:read", "shelf:read"}, "at home it is roles that count"
+    del g.pegboard_acting_reason
+    assert allowed(roles, staff) == set()
 
 
 def test_a_super_admin_exists_only_in_the_tenant_platform(roles: BuiltInRoles, superuser: psycopg.Connection) -> None:
