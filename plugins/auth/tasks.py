@@ -7,7 +7,7 @@ from uuid import UUID
 from core.background import task
 from core.data import in_steps
 from core.trust import public
-from plugins.auth.services import accounts, personal, recovery, signups
+from plugins.auth.services import accounts, invitations, personal, recovery, signups, user_states
 
 
 @task(retries=5)
@@ -42,6 +42,20 @@ def mail_new_address(user_id: UUID, email: str) -> None:
 @in_steps
 def mail_address_changed(user_id: UUID, old: str) -> None:
     recovery.mail_address_changed(user_id, old)
+
+
+@task(retries=8, retry_delay=2.0)
+@public
+@in_steps
+def mail_invitation(link_id: UUID) -> None:
+    invitations.mail(link_id)
+
+
+@task(retries=8, retry_delay=2.0)
+@public
+@in_steps
+def mail_forced_reset(user_id: UUID) -> None:
+    user_states.mail_forced_reset(user_id)
 
 
 @task(retries=20, retry_delay=5.0)

@@ -31,6 +31,13 @@ def reset(to: str, name: str, link: str) -> Letter:
     return _letter(to, "Reset your password", text + "\n\nIf you did not ask for this, do nothing.")
 
 
+def forced_reset(to: str, name: str, link: str) -> Letter:
+    text = f"Hello {name},\n\nfor the safety of your account its password is good no more, and you were signed out."
+    text += f" To choose another password, follow this link within an hour:\n\n{link}"
+    text += f"\n\nLater, have another one sent:\n\n{settings().front_url}/auth/forgot"
+    return _letter(to, "Choose a new password", text)
+
+
 def invitation(to: str, name: str, link: str) -> Letter:
     text = f"Hello {name},\n\nan account has been made for you. To choose its password, follow this link:\n\n{link}"
     return _letter(to, "Your invitation", text + "\n\nIt can be used for seven days.")

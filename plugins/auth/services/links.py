@@ -49,17 +49,35 @@ def address(purpose: str, token: str) -> str:
 def make(user_id: UUID, purpose: str, lifetime: timedelta | None = None, **details: Any) -> str:
     """A token for somebody, in the current unit; earlier ones for the same purpose die."""
     token = new_token()
-    forget(user_id, purpose)
-    db.session.add(
-        Link(
-            user_id=user_id,
-            purpose=purpose,
-            digest=digest_of(token),
-            details=details,
-            expires_at=utcnow() + (lifetime or LIFETIMES[purpose]),
-        )
-    )
+    _replace(user_id, purpose, token, lifetime, details)
     return token
+
+
+def reserve(user_id: UUID, purpose: str, **details: Any) -> Link:
+    """A link whose token nobody has yet, until ``renew``; earlier ones for the same purpose die."""
+    link = _replace(user_id, purpose, new_token(), None, details)
+    db.session.flush()
+    return link
+
+
+def renew(link: Link) -> str:
+    """Another token for a link; what it had before is worth nothing."""
+    token = new_token()
+    link.digest = digest_of(token)
+    return token
+
+
+def _replace(user_id: UUID, purpose: str, token: str, lifetime: timedelta | None, details: dict[str, Any]) -> Link:
+    forget(user_id, purpose)
+    link = Link(
+        user_id=user_id,
+        purpose=purpose,
+        digest=digest_of(token),
+        details=details,
+        expires_at=utcnow() + (lifetime or LIFETIMES[purpose]),
+    )
+    db.session.add(link)
+    return link
 
 
 def forget(user_id: UUID, *purposes: str) -> None:

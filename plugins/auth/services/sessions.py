@@ -27,6 +27,7 @@ EVICTED = "evicted"
 REUSE = "reuse"
 PASSWORD = "password"
 DISABLED = "disabled"
+RESET_FORCED = "reset_forced"
 COMPROMISED = "compromised"
 DELETED = "deleted"
 

@@ -10,5 +10,6 @@ from plugins.auth.views import (
     recovery as recovery,
     sessions as sessions,
     setup as setup,
+    users as users,
 )
 from plugins.auth.views.routes import pages as pages, routes as routes, well_known as well_known
