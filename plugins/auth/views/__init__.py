@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from plugins.auth.views import (
     accounts as accounts,
+    anomalies as anomalies,
     keys as keys,
     link_pages as link_pages,
     personal as personal,
