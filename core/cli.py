@@ -10,13 +10,18 @@ from flask import Flask
 from core.app import boot
 from core.ops import audit, db, plugins, secrets
 from core.ops.doctor import command as doctor
-from core.ops.doctor.admission import admit, is_asked_for
+from core.ops.doctor.admission import admit, invalid, is_asked_for
 
 
 def create_cli_app() -> Flask:
     """What ``.flaskenv`` names."""
-    # A board that does not start is the one that the doctor is called to.
-    app = admit() if is_asked_for() else boot("cli")
+    # A board that does not start is the one that these two are called to; the check boots one of its own.
+    if is_asked_for("doctor"):
+        app = admit()
+    elif is_asked_for("plugins", "check"):
+        app = invalid(())
+    else:
+        app = boot("cli")
     for group in (plugins.group, db.group, audit.group, secrets.group, doctor.command):
         app.cli.add_command(group)
     return app

@@ -5,12 +5,15 @@ They stand beside each plugin of ``broken_plugins/``, in its ``told.txt``: a com
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from forked_boots import apart, faults, flask, post, start
+from throwaway import install
 
 BROKEN = Path(__file__).parent / "broken_plugins"
 TOLD = sorted(path.parent.name for path in BROKEN.glob("*/told.txt"))
@@ -75,3 +78,52 @@ def test_a_listener_that_fails_harms_nobody_and_is_told() -> None:
 def test_leniency_covers_no_broken_code() -> None:
     found = apart(faults, BROKEN / "import_error", environ={"PLUGINS": "lonely", "PLUGINS_LENIENT": "1"})
     assert [line.partition(":")[0] for line in found] == ["plugin lonely"]
+
+
+@pytest.mark.parametrize("folder", ["unmarked_route", "import_error", "syntax_error"])
+def test_the_doctor_sees_what_only_another_process_would_import(folder: str) -> None:
+    name = next((BROKEN / folder).glob("*.dist-info")).name.partition("-")[0]
+    status, said = apart(flask, BROKEN / folder, environ={"PLUGINS": name}, words=["doctor", "--json"])
+    [start] = [each for each in json.loads(said)["findings"] if each["check"] == "starts"]
+    assert (status, start["severity"]) == (1, "error")
+    assert start["found"].startswith(f"plugin {name}: {name}.views")
+
+
+def test_one_check_tells_what_is_wrong_with_every_part(tmp_path: Path) -> None:
+    install(
+        tmp_path,
+        "messy",
+        models="""
+            from sqlalchemy.orm import Mapped
+            from core.data import TenantModel
+            class Sock(TenantModel):
+                __tablename__ = "drawer_socks"
+                colour: Mapped[str]
+        """,
+        views="""
+            from core.web import Routes
+            routes = Routes(__name__)
+            @routes.get("/socks")
+            def socks() -> None: ...
+        """,
+        tasks="""
+            from core.background import task
+            @task()
+            def wash() -> None: ...
+        """,
+        cli="",
+    )
+    status, said = apart(flask, tmp_path, environ={"PLUGINS": "messy"}, words=["plugins", "check", "--json"])
+    told = json.loads(said)
+    assert (status, told["plugins"]) == (1, [])
+    assert sorted(re.split(";|: add", fault)[0] for fault in told["faults"]) == [
+        "plugin messy: messy.cli has no click group named 'messy'",
+        "plugin messy: messy.views:socks: nobody is said to may call it",
+        "plugin messy: table 'drawer_socks' is outside its prefix",
+        "plugin messy: task messy.wash says nothing about who may ask for it",
+    ]
+
+
+def test_a_check_that_finds_nothing_says_nothing_else() -> None:
+    spoken = apart(flask, environ={"PLUGINS": "auth"}, words=["plugins", "check"])
+    assert spoken == (0, "1 plugins keep the rules: auth\n")

@@ -29,7 +29,7 @@ def check() -> tuple[list[str], list[str]]:
     from core.app import create_app
 
     try:
-        board = create_app("web", parts=EVERY_PART)
+        board = create_app("cli", parts=EVERY_PART)
     except BootError as exc:
         return [], list(exc.faults)
     with board.app_context():

@@ -81,8 +81,14 @@ def test_the_command_on_a_board_that_is_well(ward: Ward, make_board: Callable[..
 def test_other_commands_of_a_board_that_does_not_start_say_why() -> None:
     done = invalid(["SECRET_KEYS is not set"]).test_cli_runner().invoke(args=["db", "check"])
     assert done.exit_code == 1 and "SECRET_KEYS is not set" in done.output
-    assert is_asked_for(["flask", "doctor", "--json"]) and is_asked_for(["flask", "--debug", "doctor"])
-    assert not is_asked_for(["flask", "db", "doctor"]) and not is_asked_for(["flask"])
+
+    def asked(*arguments: str) -> bool:
+        return is_asked_for("doctor", arguments=["flask", *arguments])
+
+    assert asked("doctor", "--json") and asked("--debug", "doctor")
+    assert not asked("db", "doctor") and not asked()
+    assert is_asked_for("plugins", "check", arguments=["flask", "plugins", "check", "--json"])
+    assert not is_asked_for("plugins", "check", arguments=["flask", "plugins"])
 
 
 # -- words ----------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from core.config import BoardSettings
 from core.errors import BootError
 from core.ops.budget import ONE_OF_EACH, Formation
 from core.ops.doctor.findings import Patient
+from core.registry.manifest import EVERY_PART
 from core.telemetry import hide_settings
 
 FAULTS = "pegboard.faults"
@@ -54,9 +55,12 @@ def readable(environ: Mapping[str, str]) -> BoardSettings:
 
 
 def admit() -> Flask:
-    """The command line's board; where it does not start, an app on which only the doctor works."""
+    """The command line's board with every part; where it does not start, an app on which only the doctor works.
+
+    Every part, because a fault in any of them keeps some process of the board from starting.
+    """
     try:
-        return create_app("cli")
+        return create_app("cli", parts=EVERY_PART)
     except BootError as exc:
         return invalid(exc.faults)
 
@@ -68,14 +72,14 @@ def invalid(faults: Iterable[str]) -> Flask:
     return app
 
 
-def is_asked_for(arguments: list[str] | None = None) -> bool:
-    """Whether the command line is ``flask … doctor``: nothing else is answered by a board that does not start."""
-    words = (word for word in (sys.argv if arguments is None else arguments)[1:] if not word.startswith("-"))
-    return next(words, "") == "doctor"
+def is_asked_for(*command: str, arguments: list[str] | None = None) -> bool:
+    """Whether the command line is ``flask … <command>``, options aside."""
+    words = [word for word in (sys.argv if arguments is None else arguments)[1:] if not word.startswith("-")]
+    return tuple(words[: len(command)]) == command
 
 
 class _Bedridden(AppGroup):
-    """Commands of a board that does not start: all but the doctor say why."""
+    """Commands of a board that does not start: all but those that were added to it say why."""
 
     def __init__(self, faults: Iterable[str]) -> None:
         super().__init__()
