@@ -89,8 +89,5 @@ def _script_faults(board: Flask) -> Iterator[str]:
             fault = missing(history, scripts, migrations.metadata)
         except MigrationError as exc:
             fault = str(exc)
-        except Exception as exc:
-            told = f"a script in {history.versions} cannot be read: {type(exc).__name__}: {exc}"
-            fault = f"{history.name}: {told}; correct it"
         if fault:
             yield fault if history.name == BOARD else f"plugin {fault}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,34 @@ def test_two_files_with_one_number_and_two_last_ones_are_refused(shelf: Shelf) -
     shelf.script("bb", "0003", "pass", after="0001")
     with pytest.raises(MigrationError, match=r"bb: 0002 and 0003 both come last .*set the down_revision of one"):
         shelf.board("bb").upgrade()
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("def upgrade(:\n    pass", ", line 1: SyntaxError: .*; correct it$"),
+        ("import nothing_of_the_kind", ", line 1: ModuleNotFoundError: .*; correct it$"),
+        ("raise SystemExit(0)", ", line 1: SystemExit: 0; correct it$"),
+        ("def upgrade(): ...", ' has no revision; say revision = "0001", and down_revision$'),
+        ("revision = 1\ndown_revision = None\ndef upgrade(): ...", ": revision and down_revision are texts, "),
+        ('revision = "0001"\ndown_revision = None', r" has no upgrade\(\); define it"),
+    ],
+)
+def test_a_script_that_cannot_be_read_is_named_with_the_cure(shelf: Shelf, script: str, told: str) -> None:
+    shelf.table("aa")
+    [path] = (shelf.folder / "aa").rglob("*.py")
+    path.write_text(script)
+    with pytest.raises(MigrationError, match=f"^aa: {re.escape(str(path))}{told}"):
+        shelf.board().upgrade()
+    assert [re.match(f"aa: .*{told}", fault) is not None for fault in faults(shelf.board())] == [True]
+
+
+def test_what_a_script_raises_itself_is_noted_once_for_it_alone(shelf: Shelf) -> None:
+    shelf.table("aa")
+    shelf.script("aa", "0002", "raise KeyError('half way')")
+    with pytest.raises(KeyError) as raised:
+        shelf.board().upgrade()
+    assert raised.value.__notes__ == ["aa 0002 step 0002: nothing of it was applied"]
 
 
 def test_tables_without_migrations_are_refused_by_name_with_the_cure(shelf: Shelf) -> None:

@@ -118,7 +118,8 @@ def explained(where: Callable[[], str], settings: MigrationSettings) -> Iterator
     except sa.exc.DBAPIError as exc:
         raise MigrationError(f"{where()}: {_told(exc, settings)}") from exc
     except Exception as exc:
-        exc.add_note(f"{where()}: nothing of it was applied")
+        if not getattr(exc, "__notes__", ()):  # further out it would be said of more than what failed
+            exc.add_note(f"{where()}: nothing of it was applied")
         raise
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
+import traceback
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
@@ -15,6 +18,10 @@ from core.data.models import db
 if TYPE_CHECKING:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
+
+
+_NO_TEXT = re.compile(r"^(?:down_)?revision\b[^=\n]*=\s*(?![\"'(\[\s]|None\b)", re.MULTILINE)
+_NO_REVISION = re.compile(r"Could not determine revision id from filename (\S+\.py)")
 
 
 class Step(NamedTuple):
@@ -64,7 +71,7 @@ def configure(history: History, connection: sa.Connection | None = None, **optio
 
 
 def read_scripts(history: History) -> ScriptDirectory:
-    """The scripts of a history, held to one line of descent."""
+    """The scripts of a history, held to one line; ``MigrationError`` names one that cannot be read."""
     from alembic.script import ScriptDirectory
 
     with warnings.catch_warnings():
@@ -78,12 +85,33 @@ def read_scripts(history: History) -> ScriptDirectory:
             twice = "more than once" in str(exc)
             cure = "renumber the later one" if twice else "correct its down_revision, or bring that script back"
             raise MigrationError(f"{history.name}: {exc} ({history.versions}); {cure}") from None
+        except (Exception, SystemExit) as exc:
+            raise MigrationError(f"{history.name}: {_unreadable(history, exc)}") from exc
     if len(heads) > 1:
         raise MigrationError(
             f"{history.name}: {' and '.join(heads)} both come last ({history.versions});"
             " set the down_revision of one to the other"
         )
+    for script in scripts.walk_revisions():
+        if not callable(getattr(script.module, "upgrade", None)):
+            raise MigrationError(f"{history.name}: {script.path} has no upgrade(); define it, with what it changes")
     return scripts
+
+
+def _unreadable(history: History, exc: BaseException) -> str:
+    """Which script Alembic could not read, why, and the cure."""
+    if named := _NO_REVISION.match(str(exc)):
+        return f'{history.versions / named[1]} has no revision; say revision = "0001", and down_revision'
+    told = f"{type(exc).__name__}: {exc}"
+    if isinstance(exc, SyntaxError) and exc.filename:
+        return f"{history.versions / exc.filename}, line {exc.lineno}: SyntaxError: {exc.msg}; correct it"
+    own = [each for each in traceback.extract_tb(exc.__traceback__) if Path(each.filename).parent == history.versions]
+    if own:
+        return f"{own[-1].filename}, line {own[-1].lineno}: {told}; correct it"
+    for path in sorted(history.versions.glob("*.py")):
+        if _NO_TEXT.search(path.read_text("utf-8", "replace")):
+            return f'{path}: revision and down_revision are texts, such as "0001"; put them into quotes'
+    return f"the scripts in {history.versions} cannot be read: {told}; correct that"
 
 
 def missing(history: History, scripts: ScriptDirectory, metadata: sa.MetaData) -> str | None:
