@@ -18,6 +18,7 @@ from core.registry.discovery import GROUP
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("core", "plugins", "migrations", "templates", "docs", "benchmarks")
+OF_WHAT_IS_INSTALLED = ("core/test_faults_at_once.py", "test_plugins_command.py")  # one more must not trouble them
 LONG = "aplugincalledatlength"[:20]  # the longest name there may be: its lines must not grow too long
 
 DRIFT = """from flask import Flask
@@ -46,12 +47,13 @@ def tree(tmp_path: Path) -> Path:
     hidden = shutil.ignore_patterns("__pycache__")
     for name in COPIED:
         shutil.copytree(ROOT / name, folder / name, ignore=hidden)
-    for name in ("pyproject.toml", ".env.example", "README.md", "LICENSE", "wsgi.py"):
+    for name in ("pyproject.toml", ".env.example", "README.md", "LICENSE", "wsgi.py", "gunicorn.conf.py"):
         shutil.copy(ROOT / name, folder)
-    (folder / "tests").mkdir()
-    for name in ("conftest.py", "test_architecture.py"):
-        shutil.copy(ROOT / "tests" / name, folder / "tests")
-    shutil.copytree(ROOT / "tests" / "sample", folder / "tests" / "sample", ignore=hidden)
+    (folder / "tests" / "core").mkdir(parents=True)
+    for name in ("conftest.py", "test_architecture.py", *OF_WHAT_IS_INSTALLED):
+        shutil.copy(ROOT / "tests" / name, folder / "tests" / name)
+    for name in ("sample", "broken_plugins/bad_settings"):
+        shutil.copytree(ROOT / "tests" / name, folder / "tests" / name, ignore=hidden)
     (folder / "tests" / "test_drift.py").write_text(DRIFT)
     if (ROOT / ".mypy_cache").is_dir():
         shutil.copytree(ROOT / ".mypy_cache", folder / ".mypy_cache")
@@ -81,7 +83,7 @@ def test_both_kinds_pass_the_checks_and_their_own_tests(tree: Path) -> None:
     packages = [word for name in ("core", "plugins", f"pegboard_{LONG}") for word in ("-p", name)]
     run(tree, "-m", "mypy", *packages, path=[apart])
     run(tree, "-c", "import sys; from importlinter.cli import lint_imports_command as check; sys.exit(check())")
-    tests = ("tests/test_architecture.py", "tests/test_drift.py", "tests/plugins/zoo", str(apart / "tests"))
+    tests = ("tests", str(apart / "tests"))
     said = run(tree, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests, path=[apart])
     assert "failed" not in said and "skipped" not in said
     said = run(tree, "-m", "core.ops.scaffold", "zoo", fails=True)
@@ -127,6 +129,19 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     said = CliRunner().invoke(new, ["zoo", "--out", str(tmp_path)])
     assert said.exit_code == 1 and "pegboard-zoo is there already, and nothing is overwritten" in said.output
     assert mine.read_text() == "mine" and list(mine.parent.iterdir()) == [mine]
+
+
+def test_typed_twice_it_says_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    for name in ("pyproject.toml", "docs/names.md"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    writing.in_tree("zoo", tmp_path).write()
+    with pytest.raises(writing.CannotWrite, match="plugins/zoo is there already, and nothing is overwritten"):
+        writing.in_tree("zoo", tmp_path)
+    for folder in ("plugins", "tests"):
+        shutil.rmtree(tmp_path / folder)
+    with pytest.raises(writing.CannotWrite, match=r"pyproject\.toml declares a plugin 'zoo' already; take it out"):
+        writing.in_tree("zoo", tmp_path)
 
 
 def test_only_a_source_tree_takes_a_plugin_in(tmp_path: Path) -> None:

@@ -66,10 +66,11 @@ def in_tree(name: str, tree: Path = TREE) -> Plan:
     words = _words(name, f"plugins.{name}")
     plan = Plan(_files("plugin", tree / "plugins" / name, words))
     plan.files[tree / "tests" / "plugins" / name / f"test_{name}.py"] = _filled("tests/test_plugin.py", words)
+    _free(plan, tree / "plugins" / name, tree / "tests" / "plugins" / name)
     plan.edits[project] = _declared(project.read_text(), name)
     names = tree / "docs" / "names.md"
     plan.edits[names] = names.read_text() + _filled("tree/names.md", words)
-    return _free(plan, tree / "plugins" / name, tree / "tests" / "plugins" / name)
+    return plan
 
 
 def distribution(name: str, out: Path) -> Plan:
@@ -109,6 +110,8 @@ def _free(plan: Plan, *folders: Path) -> Plan:
 
 def _declared(project: str, name: str) -> str:
     """The board's ``pyproject.toml`` with one more entry point, and one more plugin for import-linter to hold."""
+    if name in tomllib.loads(project)["project"]["entry-points"].get(GROUP, ()):
+        raise CannotWrite(f"pyproject.toml declares a plugin {name!r} already; take it out, or choose another name")
     head = f'[project.entry-points."{GROUP}"]\n'
     before, _, after = project.partition(head)
     lines, separator, rest = after.partition("\n\n")
