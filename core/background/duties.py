@@ -20,13 +20,14 @@ from collections.abc import Callable, Iterable
 from contextvars import Context, ContextVar
 from datetime import UTC, datetime
 from types import ModuleType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 import sqlalchemy as sa
 from flask import Flask
 
 from core import telemetry
+from core.background.functions import call_faults, refuse_second, signature_faults
 from core.background.lease import Lease, lease
 from core.contracts import SYSTEM
 from core.data import outbox, redis
@@ -39,10 +40,12 @@ from core.trust.identity import acting_as
 
 F = TypeVar("F", bound=Callable[[], Any])
 Lock = Literal["transaction", "redis"]
+LOCKS = get_args(Lock)
 
 log = logging.getLogger(__name__)
 
 KINDS = ("web", "worker", "scheduler")
+YEAR = 366 * 86400
 FINISH = 10.0
 """Seconds that a run under way is given when the process is told to end."""
 FIRST_WITHIN = 5.0
@@ -67,12 +70,19 @@ class Duty:
         return getattr(self.run, "__in_steps__", False)
 
     def faults(self) -> list[str]:
-        faults = []
-        if unknown := set(self.kinds) - set(KINDS):
-            faults.append(f"duty {self.name}: no kind of process is called {', '.join(sorted(unknown))}; use {KINDS}")
+        """What is wrong with it, in words that follow its name."""
+        faults = call_faults(self.run) or signature_faults(self.run, (), "nothing")
+        if isinstance(self.every, bool) or not isinstance(self.every, int | float) or not 0 < self.every <= YEAR:
+            faults.append(f"has every={self.every!r}; say a number of seconds, above 0 and at most a year: every=60")
+        if not isinstance(self.kinds, tuple) or not self.kinds or not all(isinstance(one, str) for one in self.kinds):
+            faults.append(f"has kinds={self.kinds!r}; write a tuple, such as kinds=('scheduler',), of {KINDS}")
+        elif unknown := set(self.kinds) - set(KINDS):
+            faults.append(f"runs nowhere: no kind of process is called {', '.join(sorted(unknown))}; use {KINDS}")
+        if self.lock not in LOCKS:
+            faults.append(f"has lock={self.lock!r}; say {' or '.join(map(repr, LOCKS))}")
         if self.in_steps and self.alone and self.lock == "transaction":
             faults.append(
-                f"duty {self.name}: works @in_steps, so no transaction can hold its lock;"
+                "works @in_steps, so no transaction can hold its lock;"
                 ' say lock="redis", or alone=False where it may run twice at once'
             )
         return faults
@@ -84,7 +94,9 @@ def duty(
     """Mark a function without parameters in ``duties.py`` as periodic work; see ``Duty``."""
 
     def mark(function: F) -> F:
-        function.__duty__ = {"every": every, "kinds": tuple(kinds), "alone": alone, "lock": lock}  # type: ignore[attr-defined]
+        refuse_second(function, "__duty__")
+        several = tuple(kinds) if isinstance(kinds, Iterable) and not isinstance(kinds, str) else kinds
+        function.__duty__ = {"every": every, "kinds": several, "alone": alone, "lock": lock}  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -93,15 +105,24 @@ def duty(
 def add(app: Flask, declared: Duty) -> None:
     """Give this board a duty. Raises ``BootError`` with what is wrong with it."""
     if faults := declared.faults():
-        raise BootError(*faults)
+        raise BootError(*(f"duty {declared.name} {fault}" for fault in faults))
     app.extensions["pegboard.duties"][declared.name] = declared
 
 
 def add_module(app: Flask, plugin_name: str, module: ModuleType) -> None:
-    """Take in a plugin's ``duties.py``."""
+    """Take in a plugin's ``duties.py``. Raises ``BootError`` with what is wrong with its duties."""
+    faults: list[str] = []
     for name, function in vars(module).items():
-        if hasattr(function, "__duty__") and function.__module__ == module.__name__:
-            add(app, Duty(name=f"{plugin_name}.{name}", run=function, **function.__duty__))
+        if not hasattr(function, "__duty__") or function.__module__ != module.__name__:
+            continue
+        declared = Duty(name=f"{plugin_name}.{name}", run=function, **function.__duty__)
+        found = declared.faults()
+        if not found and "worker" in declared.kinds:
+            found = ["names the kind worker, where no plugin's duties are; say web or scheduler, and enqueue a task"]
+        faults += (f"plugin {plugin_name}: {module.__name__}:{name} {fault}" for fault in found)
+        app.extensions["pegboard.duties"][declared.name] = declared
+    if faults:
+        raise BootError(*faults)
 
 
 def still_alone() -> bool:

@@ -15,13 +15,14 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from contextvars import ContextVar
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
 import msgspec
 from flask import Flask, current_app
 
 from core import telemetry
+from core.background.functions import call_faults, first_hint, refuse_second, signature_faults
 from core.background.tasks import Policy, Task, write
 from core.data.unit import unit, unit_or_none
 from core.errors import BootError
@@ -52,12 +53,15 @@ class Caused(msgspec.Struct, frozen=True):
 
 def on(event: type[msgspec.Struct], *, durable: bool = False) -> Callable[[F], F]:
     """Mark a function in ``listeners.py`` as called with each ``event`` (a frozen msgspec Struct)."""
+    if isinstance(event, FunctionType):
+        raise BootError(f"{event.__module__}:{event.__qualname__}: @on names no event; write @on(TheEvent)")
     if not (isinstance(event, type) and issubclass(event, msgspec.Struct) and event.__struct_config__.frozen):
         raise BootError(
             f"{event!r} is no event: declare it as class {getattr(event, '__name__', 'X')}(Struct, frozen=True)"
         )
 
     def mark(function: F) -> F:
+        refuse_second(function, "__listens__")
         if hasattr(function, "__listens__"):
             raise BootError(
                 f"{function.__module__}:{function.__qualname__} listens twice; write a function for each event"
@@ -84,14 +88,20 @@ class Listeners:
         self._jobs: dict[str, Task] = {}
 
     def add(self, plugin_name: str, module: ModuleType) -> None:
+        """Take in a plugin's ``listeners.py``. Raises ``BootError`` with what is wrong with its listeners."""
+        faults: list[str] = []
         for name, function in vars(module).items():
             mark: Mark | None = getattr(function, "__listens__", None)
             if mark is None or function.__module__ != module.__name__:
                 continue
+            found = _faults(function, mark.event)
+            faults += (f"plugin {plugin_name}: {module.__name__}:{name} {fault}" for fault in found)
             listener = Listener(plugin_name, f"{plugin_name}.{name}", function, mark.durable)
             self._by_event[mark.event].append(listener)
             if mark.durable:
                 self._jobs[listener.name] = _job(listener, mark.event)
+        if faults:
+            raise BootError(*faults)
 
     def of(self, event: type[msgspec.Struct]) -> list[Listener]:
         return self._by_event.get(event, [])
@@ -99,6 +109,15 @@ class Listeners:
     def get(self, name: str) -> Task | None:
         """The durable listener of this name, as what its jobs call."""
         return self._jobs.get(name)
+
+
+def _faults(function: Callable[..., Any], event: type[msgspec.Struct]) -> list[str]:
+    faults = call_faults(function) or signature_faults(function, (event,), "the event")
+    hint = first_hint(function)
+    if not faults and isinstance(hint, type) and not issubclass(event, hint):
+        told = f"listens to {event.__name__}, and its parameter is annotated {hint.__name__}"
+        faults.append(f"{told}; correct the annotation, or @on(…)")
+    return faults
 
 
 def _job(listener: Listener, event: type[msgspec.Struct]) -> Task:

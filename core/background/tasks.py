@@ -23,6 +23,7 @@ from uuid import UUID
 import msgspec
 from flask import Flask
 
+from core.background.functions import annotation_fault, call_faults, refuse_second
 from core.background.queue import calls
 from core.background.queue.lists import push
 from core.background.queue.running import perform
@@ -45,6 +46,18 @@ class Policy:
     retries: int = 3
     retry_delay: float = 1.0
     never: tuple[type[Exception], ...] = ()
+
+    def faults(self) -> list[str]:
+        """What is wrong with it, in words that follow the task's name."""
+        faults = []
+        if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
+            faults.append(f"has retries={self.retries!r}; say how many more times, such as retries=3, or 0 for none")
+        if isinstance(self.retry_delay, bool) or not isinstance(self.retry_delay, int | float) or self.retry_delay < 0:
+            faults.append(f"has retry_delay={self.retry_delay!r}; say a number of seconds, such as retry_delay=1")
+        for one in self.never:
+            if not isinstance(one, type) or not issubclass(one, Exception):
+                faults.append(f"has {one!r} in never=; name classes of exceptions, such as never=(ValueError,)")
+        return faults
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +90,9 @@ def task(*, retries: int = 3, retry_delay: float = 1.0, never: Iterable[type[Exc
     """
 
     def mark(function: F) -> F:
-        function.__task__ = Policy(retries, retry_delay, tuple(never))  # type: ignore[attr-defined]
+        refuse_second(function, "__task__")
+        several = tuple(never) if isinstance(never, Iterable) and not isinstance(never, str) else (never,)
+        function.__task__ = Policy(retries, retry_delay, several)  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -96,6 +111,7 @@ class Tasks:
             if not hasattr(function, "__task__") or function.__module__ != module.__name__:
                 continue
             place = f"plugin {plugin_name}: task {plugin_name}.{name}"
+            faults += (f"{place} {fault}" for fault in [*call_faults(function), *function.__task__.faults()])
             try:
                 found = describe(f"{plugin_name}.{name}", function, function.__task__)
             except TypeError as exc:
@@ -124,23 +140,35 @@ class Tasks:
 
 
 def describe(name: str, function: Callable[..., Any], policy: Policy) -> Task:
-    """The ``Task`` of a plain function; ``TypeError`` when its signature cannot be called by name."""
+    """The ``Task`` of a plain function; ``TypeError`` when JSON cannot carry what it asks for by name."""
     try:
         hints = typing.get_type_hints(function, include_extras=True)
-    except NameError as exc:
-        raise TypeError(
-            f"has an annotation that is not there at run time ({exc}); import it outside TYPE_CHECKING"
-        ) from exc
+    except Exception as exc:
+        raise TypeError(annotation_fault(exc)) from exc
     fields: list[Any] = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             shown = parameter.replace(annotation=parameter.empty)
             raise TypeError(f"takes {shown}; arguments travel by name, so give each one a name of its own")
         field = (parameter.name, hints.get(parameter.name, Any))
+        _try_type(*field)
         # A default is wrapped, for it may be a list.
         fields.append(field if parameter.default is parameter.empty else (*field, _default(parameter.default)))
     arguments = msgspec.defstruct("Arguments", fields, forbid_unknown_fields=True, kw_only=True, frozen=True)
     return Task(name, function, arguments, policy, marks_of(function))
+
+
+def _try_type(name: str, kind: Any) -> None:
+    """``TypeError`` for an argument of a type that msgspec does not know, or cannot tell apart from another."""
+    try:
+        msgspec.json.Decoder(kind)
+        msgspec.json.schema(kind)  # a class of one's own makes a decoder, which then refuses whatever it is given
+    except TypeError as exc:
+        told = str(exc).partition(" - type")[0]
+        why = "" if told.startswith("Generating JSON schema") else f" ({told})"
+        raise TypeError(
+            f"takes {name}, and no JSON can be read as {kind!r}{why}; take an id, a plain type or a Struct"
+        ) from exc
 
 
 def _default(value: Any) -> Any:

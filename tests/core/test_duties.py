@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import ModuleType
 from typing import Any
 
@@ -240,10 +240,51 @@ def test_a_plugins_duties_are_named_after_it(ctx: Flask, no_duties: dict[str, Du
 
 
 def test_a_duty_that_cannot_work_stops_the_boot(ctx: Flask, no_duties: dict[str, Duty]) -> None:
-    with pytest.raises(BootError, match="no kind of process is called cron"):
+    with pytest.raises(BootError, match=r"duty t\.cron runs nowhere: no kind of process is called cron"):
         add(ctx, Duty("t.cron", 1, ("cron",), lambda: None))
     with pytest.raises(BootError, match='no transaction can hold its lock; say lock="redis"'):
         add(ctx, Duty("t.steps", 1, ("web",), in_steps(lambda: None)))
+
+
+def _takes(what: Any) -> None: ...
+
+
+async def _waits() -> None: ...
+
+
+def _yields() -> Iterator[None]:
+    yield
+
+
+@pytest.mark.parametrize(
+    ("more", "run", "told"),
+    [
+        ({"every": 0}, None, "has every=0; say a number of seconds, above 0 and at most a year"),
+        ({"every": "60"}, None, "has every='60'; say a number"),
+        ({"every": float("nan")}, None, "has every=nan; say a number"),
+        ({"every": timedelta(hours=1)}, None, "has every=datetime.timedelta"),
+        ({"lock": "rediss"}, None, "has lock='rediss'; say 'transaction' or 'redis'"),
+        ({"kinds": ()}, None, "has kinds=(); write a tuple, such as kinds=('scheduler',)"),
+        ({"kinds": (1, 2)}, None, "has kinds=(1, 2); write a tuple"),
+        ({"kinds": None}, None, "has kinds=None; write a tuple"),
+        ({"kinds": ("worker",)}, None, "names the kind worker, where no plugin's duties are; say web or scheduler"),
+        ({"kinds": "scheduler"}, None, "has kinds='scheduler'; write a tuple"),
+        ({}, _takes, "takes what, and is called with nothing; change its parameters"),
+        ({}, _waits, "is async, and nothing here would await it"),
+        ({}, _yields, "has a yield, so that a call of it does nothing"),
+    ],
+)
+def test_a_plugins_duty_that_cannot_work_is_named_with_the_cure(
+    ctx: Flask, no_duties: dict[str, Duty], more: dict[str, Any], run: Callable[..., Any] | None, told: str
+) -> None:
+    def chore() -> None: ...
+
+    module = ModuleType(__name__)
+    module.chore = duty(**{"every": 60, **more})(run or chore)  # type: ignore[attr-defined]
+    with pytest.raises(BootError) as caught:
+        add_module(ctx, "t", module)
+    [fault] = caught.value.faults
+    assert fault.startswith(f"plugin t: {__name__}:chore {told}")
 
 
 def test_the_boards_own_duties(worker_app: Flask) -> None:

@@ -19,7 +19,6 @@ from core.contracts import SYSTEM
 from core.data import redis
 from core.data.models import new_id
 from core.data.unit import in_steps, unit, unit_or_none
-from core.errors import BootError
 from core.trust.identity import acting_as
 
 RunJobs = Callable[[], int]
@@ -249,21 +248,3 @@ def test_a_circle_of_listeners_ends(
     emit(Rang(MAX_DEPTH))
     run_jobs()
     assert ears.heard[0] == MAX_DEPTH, "the next event begins at the beginning"
-
-
-# -- declared well --------------------------------------------------------------------------------------------------
-
-
-def test_what_is_no_event_or_no_single_event_stops_the_boot() -> None:
-    class Thawed(msgspec.Struct):
-        n: int = 0
-
-    with pytest.raises(BootError, match=r"class Thawed\(Struct, frozen=True\)"):
-        on(Thawed)
-    with pytest.raises(BootError, match="is no event"):
-        on(dict)  # type: ignore[arg-type]
-    with pytest.raises(BootError, match="listens twice"):
-
-        @on(Rang)
-        @on(Echoed)
-        def both(event: Any) -> None: ...

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -67,6 +69,100 @@ def test_a_task_that_cannot_work_stops_the_boot() -> None:
         " task chores.spread takes *names; arguments travel by name, so give each one a name of its own",
         " task chores.unmarked says nothing about who may ask for it; mark it @requires, @signed_in or @public",
     ]
+
+
+class Odd: ...
+
+
+class One(msgspec.Struct): ...
+
+
+class Two(msgspec.Struct): ...
+
+
+def _plain() -> None: ...
+
+
+async def _waits() -> None: ...
+
+
+def _yields() -> Iterator[None]:
+    yield
+
+
+def _missing(x: UUIDD) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+
+def _lacking(x: textwrap.Nope) -> None: ...  # type: ignore[name-defined]
+
+
+def _unreadable(x: Any) -> None: ...
+
+
+_unreadable.__annotations__["x"] = "int int"
+
+
+def _odd(x: Odd) -> None: ...
+
+
+def _odd_within(x: dict[str, list[Odd]]) -> None: ...
+
+
+def _either(x: One | Two) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "more", "told"),
+    [
+        (_waits, {}, "is async, and nothing here would await it; write it with def alone"),
+        (_yields, {}, "has a yield, so that a call of it does nothing"),
+        (type("Chore", (), {"__module__": __name__}), {}, "is a class; write a function"),
+        (_missing, {}, "has an annotation that is not there at run time (name 'UUIDD' is not defined); import it"),
+        (_lacking, {}, "has an annotation that cannot be read (AttributeError: module 'textwrap' has no attribute"),
+        (_unreadable, {}, "has an annotation that cannot be read (SyntaxError: "),
+        (_odd, {}, f"takes x, and no JSON can be read as {Odd!r}; take an id, a plain type or a Struct"),
+        (_odd_within, {}, "takes x, and no JSON can be read as dict"),
+        (_either, {}, "takes x, and no JSON can be read as "),
+        (_plain, {"retries": "5"}, "has retries='5'; say how many more times, such as retries=3"),
+        (_plain, {"retries": -1}, "has retries=-1; say"),
+        (_plain, {"retry_delay": "1"}, "has retry_delay='1'; say a number of seconds"),
+        (_plain, {"never": "x"}, "has 'x' in never=; name classes of exceptions, such as never=(ValueError,)"),
+        (_plain, {"never": (5,)}, "has 5 in never=; name classes"),
+    ],
+)
+def test_what_a_task_may_not_be_is_named_with_the_cure(
+    function: Callable[..., Any], more: dict[str, Any], told: str
+) -> None:
+    module = ModuleType(__name__)
+    kept = dict(vars(function))
+    module.chore = public(task(**more)(function))  # type: ignore[attr-defined]
+    try:
+        with pytest.raises(BootError) as caught:
+            Tasks().add("chores", module)
+    finally:
+        for mark in vars(function).keys() - kept.keys():
+            delattr(function, mark)
+    [fault] = caught.value.faults
+    assert fault.startswith(f"plugin chores: task chores.chore {told}")
+
+
+@pytest.mark.parametrize("mark", ["task()", "duty(every=60)", "on(Rang)"])
+def test_two_of_one_name_in_a_module_are_refused(mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"twofold_{mark.partition('(')[0]}"
+    (tmp_path / f"{name}.py").write_text(
+        textwrap.dedent(f"""\
+        import msgspec
+        from core.background import duty, on, task
+        class Rang(msgspec.Struct, frozen=True): ...
+        @{mark}
+        def chore(*given): ...
+        @{mark}
+        def chore(*given): ...
+        """)
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(BootError, match=f"{name}:chore is there twice, in lines 4 and 6, .*; rename one"):
+        importlib.import_module(name)
 
 
 def test_calls_are_checked_in_the_sources(tmp_path: Path) -> None:
