@@ -124,6 +124,34 @@ def test_one_check_tells_what_is_wrong_with_every_part(tmp_path: Path) -> None:
     ]
 
 
+SHELVED = """
+    from core.trust import public
+    from core.web import Routes
+    routes = Routes(__name__)
+    class Row: ...
+    @routes.get("/rows")
+    @public
+    def rows() -> list[Row]: ...
+    @routes.get("/rows/<row>")
+    @public
+    def row(row: Row) -> None: ...
+"""
+
+
+@pytest.mark.parametrize("command", ["plugins check", "doctor"])
+def test_a_type_that_would_keep_the_openapi_document_from_everybody(command: str, tmp_path: Path) -> None:
+    install(tmp_path, "rowdy", views=SHELVED)
+    status, said = apart(flask, tmp_path, environ={"PLUGINS": "rowdy"}, words=[*command.split(), "--json"])
+    told = json.loads(said)
+    lines = [each["found"] for each in told.get("findings", ()) if each["check"] == "documented"]
+    lines = lines or [fault.partition(";")[0] for fault in told["faults"]]
+    assert status == 1
+    assert [line.partition(", which no schema describes, so /openapi.json could not be made")[0] for line in lines] == [
+        "plugin rowdy: rowdy.views:rows: its reply is list[rowdy.views.Row]",
+        "plugin rowdy: rowdy.views:row: its path parameter row is <class 'rowdy.views.Row'>",
+    ]
+
+
 def test_a_check_that_finds_nothing_says_nothing_else() -> None:
     spoken = apart(flask, environ={"PLUGINS": "auth"}, words=["plugins", "check"])
     assert spoken == (0, "1 plugins keep the rules: auth\n")

@@ -1,6 +1,6 @@
 """What ``flask plugins check`` looks at beyond a boot with every part.
 
-Providers, imports of other plugins' modules, enqueued names, migration scripts.
+Providers, imports of other plugins' modules, enqueued names, migration scripts, types that clients could not be told of.
 
 It needs no store, so it can run wherever the code is.
 """
@@ -22,6 +22,7 @@ from core.errors import BootError
 from core.registry import neighbours, providers
 from core.registry.discovery import Registry, installed, module_of
 from core.registry.manifest import EVERY_PART
+from core.web import openapi
 
 
 def check() -> tuple[list[str], list[str]]:
@@ -38,6 +39,7 @@ def check() -> tuple[list[str], list[str]]:
             *_neighbour_faults(board),
             *_enqueue_faults(board),
             *_script_faults(board),
+            *openapi.faults(board),
         ]
     return [entry.plugin.name for entry in _registry(board).on], found
 

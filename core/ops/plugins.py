@@ -97,7 +97,8 @@ def check_plugins(as_json: bool) -> None:
     """Import every part of every plugin as each process would, and report all that is wrong.
 
     Also what no boot notices: tasks that are enqueued and do not exist, implementations that cannot be called as their
-    contract says, imports from other plugins, migration scripts that cannot be read. Asks no store.
+    contract says, imports from other plugins, migration scripts that cannot be read, types that the OpenAPI document
+    cannot describe. Asks no store.
     """
     names, faults = plugin_checks.check()
     if as_json:

@@ -17,7 +17,7 @@ from flask import Flask, Response, current_app
 from werkzeug.routing import Rule
 
 from core.config import BoardSettings
-from core.errors import Code
+from core.errors import BootError, Code
 from core.trust.permissions import marks_of, public, tenantless
 from core.web import board_paths, operations
 from core.web.endpoint import Endpoint
@@ -40,6 +40,9 @@ _PARAMETER = re.compile(r"<(?:[^:<>]+:)?([A-Za-z_]\w*)>")
 
 def refuses(*codes: Code) -> Callable[[F], F]:
     """The view's own rules refuse with these codes; what every such route may answer need not be named."""
+    for code in codes:
+        if not isinstance(code, Code):
+            raise BootError(f"@refuses names {code!r}, which is no error code; give what core.errors.declare answers")
 
     def mark(function: F) -> F:
         marks_of(function).notes.setdefault("refuses", []).extend(codes)
@@ -131,16 +134,45 @@ def _mounted(app: Flask) -> Iterator[tuple[Rule, Endpoint]]:
 def _schemas(endpoints: Iterable[Endpoint]) -> tuple[operations.SchemaOf, dict[str, Schema]]:
     kinds: list[Any] = [Problem, UUID, str, *board_paths.TYPES]
     for endpoint in endpoints:
-        signature = endpoint.signature
-        told = (signature.query, signature.body, signature.reply, *signature.others.values())
-        kinds += [kind for kind in told if kind is not None]
-        kinds += signature.path.values()
+        kinds += (kind for _, kind in _kinds(endpoint))
     schemas, components = describe(kinds)
 
     def schema_of(kind: Any) -> Schema:
         return dict(schemas[kinds.index(kind)])
 
     return schema_of, components
+
+
+def _kinds(endpoint: Endpoint) -> list[tuple[str, Any]]:
+    """Every type that goes over the wire at this endpoint, with what it is there."""
+    signature = endpoint.signature
+    told = [("query", signature.query), ("body", signature.body), ("reply", signature.reply)]
+    told += (("reply", kind) for kind in signature.others.values())
+    told += ((f"path parameter {name}", kind) for name, kind in signature.path.items())
+    return [(what, kind) for what, kind in told if kind is not None]
+
+
+def faults(app: Flask) -> list[str]:
+    """Why the document cannot be made: one route whose types no schema describes would keep it from everybody."""
+    try:
+        build(app)
+        return []
+    except Exception as exc:
+        found = [fault for _, endpoint in _mounted(app) for fault in _undescribed(endpoint)]
+        return found or [f"the OpenAPI document cannot be made: {type(exc).__name__}: {exc}"]
+
+
+def _undescribed(endpoint: Endpoint) -> Iterator[str]:
+    for what, kind in _kinds(endpoint):
+        try:
+            describe([kind])
+        except Exception as exc:
+            told = str(exc).partition(" - type")[0].partition("\n")[0]
+            why = "" if told.startswith("Generating JSON schema") else f" ({told})"
+            yield (
+                f"plugin {endpoint.plugin}: {endpoint.name}: its {what} is {kind!r}, which no schema describes{why},"
+                " so /openapi.json could not be made; say a Body, or a plain type"
+            )
 
 
 def _unused(name: str, method: str, names: set[str]) -> str:

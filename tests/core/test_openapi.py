@@ -20,7 +20,7 @@ from flask.testing import FlaskClient
 from msgspec import Meta
 from small_board import small_board
 
-from core.errors import CATALOGUE, NOT_IMPLEMENTED
+from core.errors import CATALOGUE, NOT_IMPLEMENTED, BootError
 from core.registry.discovery import Registry
 from core.trust.permissions import public, requires, signed_in, tenantless
 from core.web import docs_page, health, openapi
@@ -422,3 +422,8 @@ def test_docs_errors_md_is_what_the_catalogue_says() -> None:
         check=False,
     )
     assert found.returncode == 0, found.stderr
+
+
+def test_a_code_that_is_none_is_refused_as_it_is_written() -> None:
+    with pytest.raises(BootError, match="@refuses names 'NOT_FOUND', which is no error code; give what"):
+        refuses("NOT_FOUND")  # type: ignore[arg-type]
