@@ -10,7 +10,8 @@ from flask import Flask
 from core.app import boot
 from core.ops import audit, db, plugins, secrets
 from core.ops.doctor import command as doctor
-from core.ops.doctor.admission import admit, invalid, is_asked_for
+from core.ops.doctor.admission import Bedridden, admit, invalid, is_asked_for
+from core.ops.plainly import PlainGroup
 
 
 def create_cli_app() -> Flask:
@@ -24,4 +25,6 @@ def create_cli_app() -> Flask:
         app = boot("cli")
     for group in (plugins.group, db.group, audit.group, secrets.group, doctor.command):
         app.cli.add_command(group)
+    if not isinstance(app.cli, Bedridden):
+        app.cli = PlainGroup(app)
     return app

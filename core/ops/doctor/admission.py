@@ -68,7 +68,7 @@ def admit() -> Flask:
 def invalid(faults: Iterable[str]) -> Flask:
     app = Flask("pegboard", static_folder=None)
     app.extensions[FAULTS] = tuple(faults)
-    app.cli = _Bedridden(faults)
+    app.cli = Bedridden(faults)
     return app
 
 
@@ -78,7 +78,7 @@ def is_asked_for(*command: str, arguments: list[str] | None = None) -> bool:
     return tuple(words[: len(command)]) == command
 
 
-class _Bedridden(AppGroup):
+class Bedridden(AppGroup):
     """Commands of a board that does not start: all but those that were added to it say why."""
 
     def __init__(self, faults: Iterable[str]) -> None:
