@@ -57,6 +57,7 @@ def gone(say: Say, servers: TestServers, superuser: psycopg.Connection[Any]) -> 
         )
     with redis.Redis.from_url(servers.redis_url) as store:
         store.mset({f"pb:{TENANT}:ghost:a": 1, f"pb:{TENANT}:chat:ghost:b": 1, "pb:-:ghostly:c": 1})
+        store.hset("pb:-:core:duties", mapping={"ghost.haunt": "{}", "ghostly.haunt": "{}"})
     with pymongo.MongoClient(servers.mongodb_uri) as documents:
         documents.get_default_database()["ghost_notes"].insert_one({"a": 1})
     yield superuser
@@ -86,14 +87,15 @@ def test_all_of_it_goes_and_nothing_else(gone: psycopg.Connection[Any], say: Say
         "type ghost_mood",
         "1 row of core_outbox",
         "ghost_notes  1 document",
-        "1 key in Redis",
+        "2 keys in Redis",
     ):
         assert line in done.output
     assert "ghostly" not in done.output and done.output.endswith("ghost is gone\n")
     assert names(gone) == ["ghostly_things"]
     assert gone.execute("select name from core_outbox").fetchall() == [("ghostly.haunt",)]
     with redis.Redis.from_url(servers.redis_url) as store:
-        assert sorted(store.keys()) == [b"pb:-:ghostly:c", f"pb:{TENANT}:chat:ghost:b".encode()]
+        assert sorted(store.keys()) == [b"pb:-:core:duties", b"pb:-:ghostly:c", f"pb:{TENANT}:chat:ghost:b".encode()]
+        assert store.hkeys("pb:-:core:duties") == [b"ghostly.haunt"]
     with pymongo.MongoClient(servers.mongodb_uri) as documents:
         assert "ghost_notes" not in documents.get_default_database().list_collection_names()
     [(actor, what, before)] = gone.execute(

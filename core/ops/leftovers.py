@@ -41,6 +41,7 @@ DROPPED = ("materialized view", "view", "table", "sequence", "function", "type")
 # The board's tables with rows of a plugin, and the column whose text begins with `<plugin>.`.
 BOARD_ROWS = {"core_outbox": "name", "core_notifications": "kind"}
 
+_RUNS = redis.board_key("core", "duties")
 SCANNED = 1000  # keys that one SCAN of Redis looks at
 
 
@@ -92,7 +93,7 @@ def survey(name: str, connection: sa.Connection) -> Leftovers:
     keys = 0
     collections: dict[str, int] = {}
     try:
-        keys = sum(1 for _ in _keys(name))
+        keys = sum(1 for _ in _keys(name)) + len(_runs(name))
     except redis_errors() as exc:
         away.append(f"Redis did not answer ({exc}); its keys {key_pattern(name)} are left")
     try:
@@ -122,6 +123,8 @@ def remove_elsewhere(name: str, found: Leftovers) -> None:
     if found.keys:
         for key in list(_keys(name)):
             redis.client().unlink(key)
+        if runs := _runs(name):
+            redis.client().hdel(_RUNS, *runs)
     if found.collections:
         for database, collection in list(_collections(name)):
             database.drop_collection(collection)
@@ -161,6 +164,12 @@ def _keys(name: str) -> Iterator[bytes]:
         # The pattern's star also spans colons, and a part may be called like the plugin.
         if key.split(b":")[2] == name.encode():
             yield key
+
+
+def _runs(name: str) -> list[bytes]:
+    """The plugin's duties whose last run is noted."""
+    noted: Any = redis.client().hkeys(_RUNS)
+    return [each for each in noted if each.startswith(f"{name}.".encode())]
 
 
 def key_pattern(name: str) -> str:

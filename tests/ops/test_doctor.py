@@ -253,3 +253,10 @@ def test_duties_that_nobody_performs(ward: Ward, make_board: Callable[..., Flask
     found = ward.look("duties")
     assert "core.audit_sealer should have run 7 minutes ago" in found["duties.duties"].found
     assert "OSError: full" in found["duties.failed"].found
+
+
+def test_a_duty_of_a_plugin_that_is_gone_is_not_waited_for(ward: Ward, make_board: Callable[..., Flask]) -> None:
+    ward.start(make_board)
+    note_duties(ward.app)
+    note_duties(ward.app, "gone.tidy", timedelta(days=7), error="OSError: full")
+    assert ward.look("duties") == {}

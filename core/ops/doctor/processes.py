@@ -55,7 +55,9 @@ def alive(patient: Patient) -> Findings:
     with connect(patient) as client:
         client.ping()
     with patient.app.app_context():
-        runs = duties.last_runs()
+        declared = patient.app.extensions["pegboard.duties"]
+        # A plugin that is gone leaves its notes: nobody is to run those.
+        runs = {name: run for name, run in duties.last_runs().items() if name in declared}
     now = datetime.now(UTC)
     late = {
         name: now - due
