@@ -1,6 +1,6 @@
 """What ``flask plugins check`` looks at beyond a boot with every part.
 
-Providers, imports of other plugins' modules, enqueued names, migration scripts, types that clients could not be told of.
+Providers, imports of other plugins' modules, enqueued names, migration scripts, types that no schema describes.
 
 It needs no store, so it can run wherever the code is.
 """
