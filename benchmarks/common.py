@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+
+import psycopg
 
 from core.ops.embedded import Servers, start
 from core.ops.testbed import TestServers, prepare
@@ -58,6 +62,27 @@ def cpu(pid: int) -> float:
         fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
         total += int(fields[11]) + int(fields[12])
     return total / TICKS
+
+
+@contextlib.contextmanager
+def counting_statements(superuser_url: str, log: Path) -> Iterator[Callable[[], int]]:
+    """PostgreSQL logs all statements meanwhile; the call says how many that log has gained."""
+    before = log.stat().st_size
+
+    def count() -> int:
+        time.sleep(0.2)
+        with log.open("rb") as lines:
+            lines.seek(before)
+            return len(re.findall(rb"LOG:  (?:statement|execute [^:]*): ", lines.read()))
+
+    with psycopg.connect(superuser_url, autocommit=True) as admin:
+        for setting in ("set log_statement = 'all'", "reset log_statement"):
+            admin.execute(f"alter system {setting}")
+            admin.execute("select pg_reload_conf()")
+            time.sleep(0.3)
+            if setting.startswith("set"):
+                before = log.stat().st_size
+                yield count
 
 
 def machine() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -14,11 +15,20 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks.common import ROOT, cpu, pss
 from core.ops.servers import free_port
 
 PEER = ROOT / "benchmarks" / "peers" / "express-sequelize"
+
+
+@dataclasses.dataclass
+class Posts:
+    """Bodies to POST, in turn. With ``carry`` one a connection, which takes that field over from each reply."""
+
+    bodies: list[dict[str, Any]]
+    carry: str = ""
 
 
 class Contender:
@@ -61,19 +71,34 @@ class Contender:
     def memory(self) -> float:
         return pss(self._popen.pid)
 
-    def load(self, path: str, token: str, connections: int, seconds: float) -> dict[str, float]:
-        """What ``benchmarks.load`` says, with the processor time of this server's processes in ``cpu_ms`` a request."""
+    def load(
+        self, path: str, token: str, connections: int, seconds: float, *, rate: float = 0, posts: Posts | None = None
+    ) -> dict[str, float]:
+        """What ``benchmarks.load`` says, with the processor time of this server's processes in ``cpu_ms`` a request.
+
+        What ``posts`` carry is left as it stands after the last reply.
+        """
         before = cpu(self._popen.pid)
         words = [self.url + path, "--connections", str(connections), "--seconds", str(seconds), "--token", token]
+        words += ["--rate", str(rate)]
+        if posts:
+            words.append("--post")
         shown = subprocess.run(
-            [sys.executable, "-m", "benchmarks.load", *words], cwd=ROOT, capture_output=True, text=True, check=False
+            [sys.executable, "-m", "benchmarks.load", *words],
+            cwd=ROOT,
+            input=json.dumps(dataclasses.asdict(posts)) if posts else "",
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if shown.returncode:
             raise SystemExit(f"{self.name}, {path}: {shown.stderr.strip()}\n{self.log()}")
-        figures: dict[str, float] = json.loads(shown.stdout)
+        figures = json.loads(shown.stdout)
+        if posts and posts.carry:
+            posts.bodies = figures.pop("bodies")
         figures["rate"] = figures["requests"] / figures["seconds"]
         figures["cpu_ms"] = (cpu(self._popen.pid) - before) * 1000 / figures["requests"]
-        return figures
+        return dict(figures)
 
     def close(self) -> None:
         if self._popen.poll() is None:

@@ -13,18 +13,15 @@ import argparse
 import contextlib
 import json
 import os
-import re
 import statistics
 import sys
-import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
 import psycopg
 
-from benchmarks.common import ROOT, record, testbed
+from benchmarks.common import ROOT, counting_statements, record, testbed
 from benchmarks.contenders import Contender, board, express, install_peer
 from core.data.models import new_id
 from core.data.tenancy import DEFAULT
@@ -74,29 +71,14 @@ def sign_up(server: Contender) -> str:
         return str(json.load(reply)["access_token"])
 
 
-@contextlib.contextmanager
-def logging_statements(superuser_url: str) -> Iterator[None]:
-    with psycopg.connect(superuser_url, autocommit=True) as admin:
-        for setting in ("set log_statement = 'all'", "reset log_statement"):
-            admin.execute(f"alter system {setting}")
-            admin.execute("select pg_reload_conf()")
-            time.sleep(0.3)
-            if setting.startswith("set"):
-                yield
-
-
 def statements(server: Contender, path: str, token: str, superuser_url: str, log: Path) -> float:
-    """SQL statements a request, ``begin`` and ``commit`` among them, counted in PostgreSQL's own log."""
-    with logging_statements(superuser_url):
-        before = log.stat().st_size
-        request = urllib.request.Request(server.url + path, headers={"Authorization": f"Bearer {token}"})
+    """SQL statements a request, ``begin`` and ``commit`` among them."""
+    request = urllib.request.Request(server.url + path, headers={"Authorization": f"Bearer {token}"})
+    with counting_statements(superuser_url, log) as count:
         for _ in range(COUNTED):
             with urllib.request.urlopen(request, timeout=10) as reply:
                 reply.read()
-        time.sleep(0.2)
-        with log.open("rb") as lines:
-            lines.seek(before)
-            return round(len(re.findall(rb"LOG:  (?:statement|execute [^:]*): ", lines.read())) / COUNTED, 1)
+        return round(count() / COUNTED, 1)
 
 
 def compare(servers: list[Contender], path: str, token: str) -> dict[str, Figures]:
