@@ -69,6 +69,10 @@ levers: $(READY) ## Measure one by one what saves memory and time
 bench-http: $(READY) ## Load two routes, beside Express and Sequelize where Node is installed
 	$(PY) -m benchmarks.http $(ARGS)
 
+.PHONY: bench-auth
+bench-auth: $(READY) ## Refreshes, and others' waits while people log in, beside the same
+	$(PY) -m benchmarks.auth $(ARGS)
+
 # The lock is compiled from pyproject.toml for all systems and Pythons at once, with hashes and without addresses.
 .PHONY: lock
 lock: $(READY) ## Renew requirements.txt and requirements/*.txt; ARGS="--upgrade" to newer versions
