@@ -1,5 +1,6 @@
 """Notices reach every process, and what is cached is never older than a notice, or a second."""
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -173,6 +174,34 @@ def test_a_value_loaded_across_a_notice_is_not_kept(here: Flask) -> None:
 
     assert roles.get("ada", load) == "old"
     assert roles.get("ada", lambda: "new") == "new"
+    assert not roles._loading
+
+
+def test_a_value_is_kept_although_somebody_else_has_begun_to_load_it_since(here: Flask) -> None:
+    roles = redis.NoticedCache[str]("test.herd")
+    listening(here)
+    begun, go = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        begun.set()
+        assert go.wait(10)
+        return "late"
+
+    def other() -> str:
+        with here.app_context():
+            return roles.get("ada", slow)
+
+    with ThreadPoolExecutor(1) as beside:
+
+        def load() -> str:
+            beside.submit(other)
+            assert begun.wait(10)
+            return "early"
+
+        assert roles.get("ada", load) == "early"
+        assert roles.get("ada", lambda: "a third time") == "early"
+        go.set()
+    assert roles.get("ada", lambda: "a third time") == "early"
     assert not roles._loading
 
 

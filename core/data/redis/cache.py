@@ -45,7 +45,9 @@ class NoticedCache(Generic[V]):
             if entry and now - entry[0] < ttl:
                 self._entries.move_to_end(place)
                 return entry[1]
-            mark = self._loading[place] = object()
+            # One for all who load at once: the first to end keeps its value. With a mark each, the last to begin would,
+            # and under a steady stream of others nobody is the last.
+            mark = self._loading.setdefault(place, object())
         try:
             value = load()
         except BaseException:
