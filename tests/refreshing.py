@@ -15,21 +15,23 @@ from urllib.parse import urlsplit
 PASSWORD = "correct horse battery"
 
 
-def post(url: str, path: str, body: Any) -> tuple[int, Any]:
+def post(url: str, path: str, body: Any, forwarded: str = "") -> tuple[int, Any]:
+    """``forwarded`` is who the request says that it comes from, for a board behind a proxy."""
+    headers = {"Content-Type": "application/json"} | ({"X-Forwarded-For": forwarded} if forwarded else {})
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
     try:
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        connection.request("POST", path, json.dumps(body), headers)
         reply = connection.getresponse()
         return reply.status, json.loads(reply.read())
     finally:
         connection.close()
 
 
-def register(url: str, email: str) -> str:
+def register(url: str, email: str, forwarded: str = "") -> str:
     """A new account's refresh token."""
     body = {"email": email, "password": PASSWORD, "display_name": "Alice"}
-    status, reply = post(url, "/api/auth/register", body)
+    status, reply = post(url, "/api/auth/register", body, forwarded)
     assert status == 201, reply
     return str(reply["refresh_token"])
 

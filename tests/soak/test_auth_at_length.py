@@ -32,7 +32,7 @@ def test_a_hundred_stampedes_of_two_hundred_log_nobody_out(web: Process, superus
 def test_every_replay_after_the_interval_ends_its_session(web: Process, superuser: psycopg.Connection[Any]) -> None:
     used = []
     for number in range(100):
-        used.append(register(web.url, f"alice+{number}@example.com"))
+        used.append(register(web.url, f"alice+{number}@example.com", f"10.0.0.{number}"))
         assert refresh(web.url, used[-1])[0] == 200
     superuser.execute("update auth_sessions set rotated_at = rotated_at - interval '11 seconds'")
     for token in used:
