@@ -54,10 +54,11 @@ class SetUp(Body):
     delivery: Delivery = "json"
 
 
-class Redeem(Body):
-    """A token out of a mailed link."""
+class Verify(Body):
+    """A token out of a mailed link, and the password that was chosen when registering."""
 
     token: LinkToken
+    password: Password
     delivery: Delivery = "json"
 
 

@@ -33,8 +33,8 @@ def mail_reset(email: str) -> None:
 @task(retries=8, retry_delay=2.0)
 @public
 @in_steps
-def mail_new_address(user_id: UUID, email: str) -> None:
-    recovery.mail_new_address(user_id, email)
+def mail_new_address(link_id: UUID) -> None:
+    recovery.mail_new_address(link_id)
 
 
 @task(retries=8, retry_delay=2.0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from uuid import UUID
 
+import sqlalchemy as sa
+
 from core.background import enqueue
 from core.config import settings
 from core.contracts import Authorizer, Principal, TenantDirectory, service
@@ -60,12 +62,12 @@ def log_in(email: str, password: str, caller: Caller = NOBODY) -> SignedIn:
     right = matches(password, user.password_hash if user else None)
     if user is None or not right or not user.active:
         with unit():
-            events.note(events.LOG_IN_FAILED, caller=caller, user_id=user.id if user else None, account=address)
+            failed(address, caller)
         raise Refused(INVALID_CREDENTIALS)
     known = user.password_hash or ""
     fresh = hashed(password) if outdated(known) else None
     with unit():
-        user = sessions.locked(user.id)
+        user = sessions.locked(user.id, gone=INVALID_CREDENTIALS)
         session = sessions.begin(user, caller, known_hash=known)
         if fresh:
             user.password_hash = fresh
@@ -116,7 +118,7 @@ def change_password(who: Principal, current: str, new: str, caller: Caller) -> N
 def password_changed(user: User, how: str, caller: Caller, *, but: UUID | None = None) -> None:
     """What follows a new password: sessions end, links that were mailed die, the owner hears of it."""
     sessions.end_all(user.id, sessions.PASSWORD, caller, but=but)
-    links.forget(user.id, links.RESET, links.SETUP, links.INVITE)
+    links.forget(user.id)
     events.note(how, caller=caller, user_id=user.id, session_id=but, account=user.email)
     notify(
         user.id,
@@ -136,11 +138,23 @@ def confirm(who: Principal, password: str, caller: Caller) -> str:
         lockout.check(user.email, caller)
     if not matches(password, user.password_hash):
         with unit():
-            events.note(
-                events.LOG_IN_FAILED, caller=caller, user_id=user.id, session_id=who.session_id, account=user.email
-            )
+            failed(user.email, caller, who.session_id)
         raise Refused(WRONG_PASSWORD)
     return user.password_hash or ""
+
+
+def failed(address: str, caller: Caller, session_id: UUID | None = None) -> None:
+    """Note a failed attempt upon whoever has the address by now: they may have been erased while it was looked at."""
+    holder = sa.select(User.id).where(User.email == address).with_for_update(read=True, key_share=True)
+    user_id = db.session.scalar(holder)
+    events.note(events.LOG_IN_FAILED, caller=caller, user_id=user_id, session_id=session_id, account=address)
+
+
+def sign_out(who: Principal, caller: Caller, *, but: UUID | None = None) -> None:
+    """End all of one's sessions, or all but one, and what was asked in them. Within a unit."""
+    user = sessions.locked(own(who).id)
+    sessions.end_all(user.id, sessions.REVOKED, caller, but=but)
+    links.forget(user.id, links.EMAIL)
 
 
 def own(who: Principal) -> User:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TypedDict
 
 from core.config import settings
+from core.trust.limits import Rate, take
+
+LETTERS = Rate(10, 3600, "letters")
 
 
 class Letter(TypedDict):
@@ -13,8 +16,15 @@ class Letter(TypedDict):
     text: str
 
 
-def verify(to: str, name: str, link: str) -> Letter:
-    text = f"Hello {name},\n\nto open your account, follow this link within 24 hours:\n\n{link}"
+def may_write_to(address: str) -> bool:
+    """Count one message to an address: whoever asks for many of them fills nobody's mailbox."""
+    return take(f"auth.letters:{address}", LETTERS).allowed
+
+
+# No name in what goes to an address that nobody has shown to be theirs: a stranger chose it, and may have put a message
+# of their own in it.
+def verify(to: str, link: str) -> Letter:
+    text = f"Hello,\n\nto open your account, follow this link within 24 hours:\n\n{link}"
     return _letter(to, "Confirm your address", text + "\n\nIf you did not ask for an account, do nothing.")
 
 
@@ -43,8 +53,8 @@ def invitation(to: str, name: str, link: str) -> Letter:
     return _letter(to, "Your invitation", text + "\n\nIt can be used for seven days.")
 
 
-def new_address(to: str, name: str, link: str) -> Letter:
-    text = f"Hello {name},\n\nto use this address for your account, follow this link within an hour:\n\n{link}"
+def new_address(to: str, link: str) -> Letter:
+    text = f"Hello,\n\nto use this address for your account, follow this link within an hour:\n\n{link}"
     return _letter(to, "Confirm your new address", text + "\n\nIf you did not ask for this, do nothing.")
 
 

@@ -19,6 +19,7 @@ from core.data import current_tenant, db, utcnow
 from core.errors import Refused
 from plugins.auth.api import LINK_INVALID
 from plugins.auth.models import Link
+from plugins.auth.services import sessions
 
 SETUP, RESET, EMAIL, INVITE, VERIFY = "setup", "reset", "email", "invite", "verify"
 
@@ -87,16 +88,20 @@ def forget(user_id: UUID, *purposes: str) -> None:
 
 
 def find(token: str, *purposes: str) -> Link:
-    """The live link of a token, locked until the unit ends. ``Refused(LINK_INVALID)``."""
-    query = sa.select(Link).where(Link.digest == digest_of(token), Link.purpose.in_(purposes)).with_for_update()
-    link = db.session.scalars(query).one_or_none()
+    """The live link of a token. ``Refused(LINK_INVALID)``."""
+    query = sa.select(Link).where(Link.digest == digest_of(token), Link.purpose.in_(purposes))
+    link = db.session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
     if link is None or link.used_at is not None or link.expires_at <= utcnow():
         raise Refused(LINK_INVALID)
     return link
 
 
 def use(token: str, *purposes: str) -> Link:
-    """``find``, and use it up: of several attempts one succeeds."""
+    """``find``, and use it up: of several attempts one succeeds, for the user's row is locked until the unit ends.
+
+    Their row, as everybody does who touches their links: whoever locked a link first would wait for one who waits.
+    """
+    sessions.locked(find(token, *purposes).user_id)
     link = find(token, *purposes)
     link.used_at = utcnow()
     return link

@@ -13,7 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from core.data import db, new_id, utcnow
-from core.errors import NOT_FOUND, Refused
+from core.errors import NOT_FOUND, Code, Refused
 from core.registry import settings_of
 from plugins.auth.api import INVALID_CREDENTIALS, RESET_REQUIRED
 from plugins.auth.callers import NOBODY, Caller
@@ -32,13 +32,13 @@ COMPROMISED = "compromised"
 DELETED = "deleted"
 
 
-def locked(user_id: UUID) -> User:
-    """The user's row, as it is now, locked until the unit ends. ``Refused(NOT_FOUND)``."""
+def locked(user_id: UUID, gone: Code = NOT_FOUND) -> User:
+    """The user's row, as it is now, locked until the unit ends. ``Refused(gone)`` where there is none any more."""
     # Not against foreign keys that point to it: an event of another session must not wait, nor lock us out.
     query = sa.select(User).where(User.id == user_id).with_for_update(key_share=True)
     user = db.session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
     if user is None:
-        raise Refused(NOT_FOUND)
+        raise Refused(gone)
     return user
 
 

@@ -17,7 +17,7 @@ if (token || !form.dataset.token) {
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  if (password && password.value !== again.value) {
+  if (again && password.value !== again.value) {
     state.textContent = "The two passwords differ.";
     return;
   }

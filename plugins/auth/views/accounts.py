@@ -14,27 +14,28 @@ from plugins.auth.api import (
     RESET_REQUIRED,
     SIGNUP_CLOSED,
     TOO_MANY_ATTEMPTS,
+    WRONG_PASSWORD,
 )
-from plugins.auth.schemas import EditMe, LogIn, Me, Redeem, Register, SignedIn, Told
+from plugins.auth.callers import network_of
+from plugins.auth.schemas import EditMe, LogIn, Me, Register, SignedIn, Told, Verify
 from plugins.auth.services import accounts, links, people, signups
 from plugins.auth.views.calling import at_home, caller, in_tenant
 from plugins.auth.views.delivery import check_delivery, created, reply_to
 from plugins.auth.views.routes import routes
 
 
-def account(body: LogIn | Register) -> str:
-    """What attempts upon one account are counted by, however its address is spelled."""
-    return people.comparable(body.email)
+def account_from_here(body: LogIn | Register) -> str:
+    """What attempts upon one account are counted by, however its address is spelled.
 
-
-def account_from_here(body: LogIn) -> str:
-    return f"{caller().ip} {people.comparable(body.email)}"
+    From everywhere together they are counted by ``lockout``, which lets those through whom the account knows.
+    """
+    return f"{network_of(caller().ip)} {people.comparable(body.email)}"
 
 
 @routes.post("/register")
 @public
 @limited("60/minute", by="ip")
-@limited("20/hour", by=account)
+@limited("20/hour", by=account_from_here)
 @refuses(EMAIL_TAKEN, SIGNUP_CLOSED, CSRF_FAILED)
 @in_steps
 def register(body: Register) -> Created[SignedIn] | Accepted[Told]:
@@ -53,20 +54,22 @@ def register(body: Register) -> Created[SignedIn] | Accepted[Told]:
 @public
 @tenantless
 @limited("30/minute", by="ip")
-@refuses(LINK_INVALID, EMAIL_TAKEN, CSRF_FAILED)
+@refuses(LINK_INVALID, WRONG_PASSWORD, EMAIL_TAKEN, CSRF_FAILED)
 @in_steps
-def verify(body: Redeem) -> Reply[SignedIn]:
-    """Redeem the link that registering mailed: the account is opened, and its owner signed in."""
+def verify(body: Verify) -> Reply[SignedIn]:
+    """Redeem the link that registering mailed: the account is opened, and its owner signed in.
+
+    It wants the password that was chosen: whoever registers somebody else's address does not get it confirmed by them.
+    """
     check_delivery(body.delivery)
     with in_tenant(links.tenant_id_in(body.token)):
-        return reply_to(signups.verify(body.token, caller()), body.delivery)
+        return reply_to(signups.verify(body.token, body.password, caller()), body.delivery)
 
 
 @routes.post("/login")
 @public
 @keyless  # a kept reply would hand out a token that has long expired
 @limited("120/minute", by="ip")
-@limited("20/minute", by=account)
 @limited("10/minute", by=account_from_here)
 @refuses(INVALID_CREDENTIALS, RESET_REQUIRED, TOO_MANY_ATTEMPTS, CSRF_FAILED)
 @in_steps

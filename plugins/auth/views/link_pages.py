@@ -7,7 +7,7 @@ mail programs open links by themselves: it takes a press of the button, which po
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from flask import Response, render_template, send_file
 
@@ -17,7 +17,7 @@ from plugins.auth.views.routes import pages
 
 
 class LinkPage(NamedTuple):
-    """``done`` is told when it went well; ``{email}`` in it is the account's address."""
+    """``done`` is told when it went well; ``{email}`` in it is the account's address; ``asks`` for a password."""
 
     title: str
     endpoint: str
@@ -25,17 +25,17 @@ class LinkPage(NamedTuple):
     done: str = ""
     token: bool = True
     email: bool = False
-    password: bool = False
+    asks: Literal["", "new", "known"] = ""
 
 
 _SIGN_IN = "Done. {email} can sign in now."
 
 PAGES = {
-    "setup": LinkPage("Set up your account", "/api/auth/setup", "Set up", _SIGN_IN, password=True),
-    "invite": LinkPage("Accept your invitation", "/api/auth/setup", "Accept", _SIGN_IN, password=True),
-    "verify": LinkPage("Confirm your address", "/api/auth/verify", "Confirm", _SIGN_IN),
+    "setup": LinkPage("Set up your account", "/api/auth/setup", "Set up", _SIGN_IN, asks="new"),
+    "invite": LinkPage("Accept your invitation", "/api/auth/setup", "Accept", _SIGN_IN, asks="new"),
+    "verify": LinkPage("Confirm your address", "/api/auth/verify", "Confirm", _SIGN_IN, asks="known"),
     "reset": LinkPage(
-        "Choose a new password", "/api/auth/password/reset", "Change it", "Done. Sign in with it.", password=True
+        "Choose a new password", "/api/auth/password/reset", "Change it", "Done. Sign in with it.", asks="new"
     ),
     "email": LinkPage(
         "Confirm your new address", "/api/auth/email/confirm", "Confirm", "Done. Your account uses it now."

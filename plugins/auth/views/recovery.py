@@ -7,14 +7,16 @@ from core.trust import public, signed_in, tenantless
 from core.web import Accepted, keyless, limited
 from core.web.openapi import refuses
 from plugins.auth.api import EMAIL_TAKEN, LINK_INVALID, TOO_MANY_ATTEMPTS, WRONG_PASSWORD
+from plugins.auth.callers import network_of
 from plugins.auth.schemas import ChangeEmail, ChangePassword, ConfirmEmail, ForgotPassword, ResetPassword, Told
 from plugins.auth.services import accounts, links, people, recovery
 from plugins.auth.views.calling import at_home, caller, in_tenant
 from plugins.auth.views.routes import routes
 
 
-def account(body: ForgotPassword | ChangeEmail) -> str:
-    return people.comparable(body.email)
+def account_from_here(body: ForgotPassword) -> str:
+    """For everybody together only the messages are counted: nobody closes this way for somebody else."""
+    return f"{network_of(caller().ip)} {people.comparable(body.email)}"
 
 
 @routes.post("/password")
@@ -32,7 +34,7 @@ def change_password(body: ChangePassword) -> None:
 @routes.post("/password/forgot")
 @public
 @limited("30/minute", by="ip")
-@limited("10/hour", by=account)
+@limited("10/hour", by=account_from_here)
 @in_steps
 def forgot_password(body: ForgotPassword) -> Accepted[Told]:
     """Have a link mailed that lets you choose another password. The answer never says whether there is an account."""
@@ -55,7 +57,6 @@ def reset_password(body: ResetPassword) -> None:
 @signed_in
 @keyless
 @limited("10/hour")
-@limited("10/hour", by=account)
 @refuses(WRONG_PASSWORD, TOO_MANY_ATTEMPTS)
 @in_steps
 def change_email(body: ChangeEmail) -> Accepted[Told]:

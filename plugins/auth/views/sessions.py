@@ -67,8 +67,7 @@ def list_sessions() -> SessionList:
 def end_sessions(query: SessionsQuery) -> None:
     """Sign out everywhere, or with `except=current` everywhere else."""
     with at_home() as who, unit():
-        but = who.session_id if query.except_ else None
-        sessions.end_all(accounts.own(who).id, sessions.REVOKED, caller(), but=but)
+        accounts.sign_out(who, caller(), but=who.session_id if query.except_ else None)
 
 
 @routes.delete("/sessions/<uuid:session_id>")

@@ -199,23 +199,52 @@ def test_who_is_switched_off_or_has_no_password_cannot_log_in(
     assert code(client.get("/api/auth/me", headers=bearer(token))) == (401, "TOKEN_INVALID")
 
 
+def attempt(board: Flask, ip: str, email: str = "alice@example.com", password: str = "wrong horse") -> Any:
+    client = board.test_client()
+    client.environ_base["REMOTE_ADDR"] = ip
+    return client.post("/api/auth/login", json={"email": email, "password": password})
+
+
 def test_attempts_upon_one_account_are_limited_however_it_is_spelled_and_from_wherever(
     board: Flask, sign_up: SignUp
 ) -> None:
     sign_up()
     spellings = ["alice@example.com", "Alice@example.com", " ALICE@EXAMPLE.COM"] * 8
-    answers = []
-    for number, email in enumerate(spellings):
-        client = board.test_client()
-        client.environ_base["REMOTE_ADDR"] = f"192.0.2.{number}"
-        answers.append(client.post("/api/auth/login", json={"email": email, "password": "wrong horse"}))
+    answers = [attempt(board, f"192.0.2.{number}", email) for number, email in enumerate(spellings)]
     assert {reply.status_code for reply in answers[:20]} == {401}
-    refused = [reply for reply in answers[20:] if reply.status_code == 429]
-    assert refused, "one more is allowed every three seconds, but not four of them"
-    assert int(refused[0].headers["Retry-After"]) >= 1
-    assert '"route-2"' in refused[0].headers["RateLimit"]
-    other = board.test_client().post("/api/auth/login", json={"email": "bob@example.com", "password": "wrong horse"})
-    assert other.status_code == 401
+    assert {code(reply) for reply in answers[20:]} == {(429, "TOO_MANY_ATTEMPTS")}
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+    assert attempt(board, "192.0.2.30", "bob@example.com").status_code == 401
+    assert attempt(board, "127.0.0.1", password=PASSWORD).status_code == 200, "from where it was registered"
+
+
+def test_one_network_has_one_bucket(board: Flask, sign_up: SignUp) -> None:
+    sign_up()
+    answers = [attempt(board, f"2001:db8::{number}", f"user{number % 2}@example.com") for number in range(8)]
+    assert {reply.status_code for reply in answers} == {401}
+    limits = [reply.headers["RateLimit"] for reply in answers]
+    assert '"route";r=6' in limits[7] and '"route";r=9' in limits[0]
+
+
+def test_who_is_erased_while_signing_in_is_a_stranger(
+    board: Flask,
+    client: FlaskClient,
+    sign_up: SignUp,
+    superuser: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for password in (PASSWORD, "wrong horse"):
+        sign_up()
+
+        def slow(given: str, known: str | None) -> bool:
+            right = matches(given, known)
+            superuser.execute("delete from auth_users")
+            return right
+
+        monkeypatch.setattr(accounts, "matches", slow)
+        reply = client.post("/api/auth/login", json={"email": "alice@example.com", "password": password})
+        assert code(reply) == (401, "INVALID_CREDENTIALS")
+        monkeypatch.undo()
 
 
 def test_me_wants_a_token(client: FlaskClient) -> None:

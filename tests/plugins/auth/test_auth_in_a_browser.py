@@ -85,6 +85,13 @@ def test_a_common_password_and_a_used_link_are_told_in_words(
     page.get_by_text("The link has been used, has expired or was never made").wait_for()
 
 
+def test_the_page_that_confirms_an_address_asks_for_the_password_that_was_chosen(web: Process, page: Any) -> None:
+    page.goto(f"{web.url}/auth/verify#token=pbl1.x.y")
+    page.get_by_label("The password that you chose").fill(PASSWORD)
+    page.get_by_role("button").click()
+    page.get_by_text("The link has been used, has expired or was never made").wait_for()
+
+
 def test_asking_for_a_reset_says_the_same_to_everybody(web: Process, page: Any) -> None:
     page.goto(f"{web.url}/auth/forgot")
     page.get_by_label("Your address").fill("nobody@example.com")

@@ -6,6 +6,7 @@ import email
 import email.policy
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,10 @@ def test_a_mailed_link_opens_the_account_and_nothing_is_there_before(
     assert token not in str(superuser.execute("select s::text from auth_signups s").fetchall())
     log_in = {"email": ALICE["email"], "password": PASSWORD}
     assert code(client.post("/api/auth/login", json=log_in)) == (401, "INVALID_CREDENTIALS")
-    opened = client.post("/api/auth/verify", json={"token": token})
+    opened = client.post("/api/auth/verify", json={"token": token, "password": PASSWORD})
     assert opened.status_code == 200
     assert client.get("/api/auth/me", headers=bearer(opened.get_json()["access_token"])).status_code == 200
-    assert code(client.post("/api/auth/verify", json={"token": token})) == (410, "LINK_INVALID")
+    assert code(client.post("/api/auth/verify", json={"token": token, "password": PASSWORD})) == (410, "LINK_INVALID")
     assert client.post("/api/auth/login", json=log_in).status_code == 200
     (verified,) = superuser.execute("select email_verified_at is not null from auth_users").fetchone() or (None,)
     assert verified
@@ -111,10 +112,13 @@ def test_nobody_can_sit_on_an_address_that_is_not_theirs(
     run_jobs()
     tokens = [token for _, _, token in mailbox()]
     assert len(tokens) == 2
-    mine = client.post("/api/auth/verify", json={"token": tokens[1]})
-    assert mine.status_code == 200
+    # The owner of the mailbox follows the squatter's link, and does not know the password that was chosen.
+    tricked = client.post("/api/auth/verify", json={"token": tokens[0], "password": PASSWORD})
+    assert code(tricked) == (403, "WRONG_PASSWORD")
+    assert client.post("/api/auth/verify", json={"token": tokens[1], "password": PASSWORD}).status_code == 200
     assert client.post("/api/auth/login", json={"email": ALICE["email"], "password": PASSWORD}).status_code == 200
-    assert code(client.post("/api/auth/verify", json={"token": tokens[0]})) == (410, "LINK_INVALID")
+    squatter = client.post("/api/auth/verify", json={"token": tokens[0], "password": "the squatter's own"})
+    assert code(squatter) == (410, "LINK_INVALID")
 
 
 def test_an_old_link_opens_nothing(
@@ -125,7 +129,7 @@ def test_an_old_link_opens_nothing(
     run_jobs()
     ((_, _, token),) = mailbox()
     superuser.execute("update auth_signups set expires_at = now()")
-    assert code(client.post("/api/auth/verify", json={"token": token})) == (410, "LINK_INVALID")
+    assert code(client.post("/api/auth/verify", json={"token": token, "password": PASSWORD})) == (410, "LINK_INVALID")
 
 
 def test_where_signing_up_is_closed_nobody_registers(
@@ -236,6 +240,88 @@ def test_another_address_is_used_once_its_link_is(
     assert code(client.post("/api/auth/email/confirm", json={"token": free[2]})) == (410, "LINK_INVALID")
 
 
+@pytest.mark.parametrize("how", ["reset", "change", "sign out"])
+def test_whoever_takes_the_account_back_takes_back_a_change_of_address_too(
+    client: FlaskClient, sign_up: SignUp, run_jobs: Callable[[], int], mailbox: Mailbox, how: str
+) -> None:
+    """An intruder who knows the password has asked for another address, and waits with the link."""
+    mine = bearer(sign_up()["access_token"])
+    client.post("/api/auth/email", json={"email": "mallory@example.com", "password": PASSWORD}, headers=mine)
+    run_jobs()
+    (evil,) = (token for to, _, token in mailbox() if to == "mallory@example.com")
+    if how == "reset":
+        client.post("/api/auth/password/forgot", json={"email": ALICE["email"]})
+        run_jobs()
+        (token,) = (token for _, subject, token in mailbox() if subject == "Reset your password")
+        client.post("/api/auth/password/reset", json={"token": token, "password": NEW_PASSWORD})
+    elif how == "change":
+        body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+        assert client.post("/api/auth/password", json=body, headers=mine).status_code == 204
+    else:
+        assert client.delete("/api/auth/sessions?except=current", headers=mine).status_code == 204
+    assert code(client.post("/api/auth/email/confirm", json={"token": evil})) == (410, "LINK_INVALID")
+
+
+def test_a_change_of_address_whose_job_still_waits_dies_with_the_rest(
+    client: FlaskClient,
+    sign_up: SignUp,
+    run_jobs: Callable[[], int],
+    mailbox: Mailbox,
+    superuser: psycopg.Connection[Any],
+) -> None:
+    mine = bearer(sign_up()["access_token"])
+    run_jobs()
+    mailbox()
+    client.post("/api/auth/email", json={"email": "mallory@example.com", "password": PASSWORD}, headers=mine)
+    client.delete("/api/auth/sessions", headers=mine)
+    run_jobs()
+    assert mailbox() == []
+
+
+def test_two_links_of_one_address_at_once_make_one_account_and_nobody_waits(
+    verifying: Flask, run_jobs: Callable[[], int], mailbox: Mailbox
+) -> None:
+    for _ in range(2):
+        verifying.test_client().post("/api/auth/register", json=ALICE)
+    run_jobs()
+    tokens = [token for _, _, token in mailbox()]
+
+    def follow(token: str) -> int:
+        body = {"token": token, "password": PASSWORD}
+        return verifying.test_client().post("/api/auth/verify", json=body).status_code
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(follow, tokens)) in ([200, 409], [200, 410])
+
+
+def test_a_mailbox_is_not_flooded(
+    client: FlaskClient, sign_up: SignUp, run_jobs: Callable[[], int], mailbox: Mailbox
+) -> None:
+    sign_up()
+    run_jobs()
+    mailbox()
+    for number in range(15):
+        client.environ_base["REMOTE_ADDR"] = f"10.9.9.{number}"
+        assert client.post("/api/auth/password/forgot", json={"email": ALICE["email"]}).status_code == 202
+    run_jobs()
+    tokens = [token for _, _, token in mailbox()]
+    assert len(tokens) == 10
+    body = {"token": tokens[-1], "password": NEW_PASSWORD}
+    assert client.post("/api/auth/password/reset", json=body).status_code == 204, "the last one is good"
+
+
+def test_nothing_that_a_stranger_wrote_goes_to_an_address(
+    verifying: Flask, run_jobs: Callable[[], int], board: Flask, mailbox: Mailbox
+) -> None:
+    body = ALICE | {"display_name": "Win at http://evil.example.com now"}
+    verifying.test_client().post("/api/auth/register", json=body)
+    run_jobs()
+    with board.app_context():
+        folder = Path(settings().instance_dir) / "mail"
+    assert mailbox()
+    assert not [path for path in folder.glob("*.eml") if b"evil.example" in path.read_bytes()]
+
+
 def test_links_serve_their_own_purpose_alone(
     client: FlaskClient, sign_up: SignUp, run_jobs: Callable[[], int], mailbox: Mailbox
 ) -> None:
@@ -245,7 +331,7 @@ def test_links_serve_their_own_purpose_alone(
     (token,) = (token for _, subject, token in mailbox() if subject == "Reset your password")
     for path, body in (
         ("setup", {"token": token, "password": NEW_PASSWORD}),
-        ("verify", {"token": token}),
+        ("verify", {"token": token, "password": PASSWORD}),
         ("email/confirm", {"token": token}),
     ):
         assert code(client.post(f"/api/auth/{path}", json=body)) == (410, "LINK_INVALID"), path
