@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from core.data import db, utcnow
+from core.data import utcnow
+from core.data.prepared import Prepared
 from core.errors import Refused
 from core.trust.limits import Rate, take
 from plugins.auth.api import TOO_MANY_ATTEMPTS
@@ -29,7 +30,7 @@ from plugins.auth.services import events
 
 FAILURES_COUNT = timedelta(hours=24)
 KNOWN_FOR = timedelta(days=30)
-SEEN = 100
+SEEN = 40
 """How many failures, and how many successes, count: enough for both ladders to reach their top."""
 
 
@@ -57,11 +58,22 @@ class Seen(NamedTuple):
     at: datetime
 
 
+_ANY = (
+    sa.select(Event.kind, Event.ip, Event.created_at)
+    .where(Event.account == sa.bindparam("account"), Event.created_at > sa.bindparam("since"))
+    .order_by(Event.id.desc())
+    .limit(SEEN)
+)
+# Every log-in asks both.
+_FAILED = Prepared(_ANY.where(Event.kind == events.LOG_IN_FAILED), Event)
+_CAME_IN = Prepared(_ANY.where(Event.kind.in_((*CAME_IN, events.PASSWORD_RESET))), Event)
+
+
 def check(account: str, caller: Caller) -> None:
     """``Refused(TOO_MANY_ATTEMPTS)`` with ``Retry-After``, or nothing. Two statements, in the current unit."""
     # Apart, so that no flood of failures washes away from where the account was last signed in to.
-    latest = _latest(account, FAILURES_COUNT, events.LOG_IN_FAILED)
-    latest += _latest(account, KNOWN_FOR, *CAME_IN, events.PASSWORD_RESET)
+    latest = _latest(_FAILED, account, FAILURES_COUNT)
+    latest += _latest(_CAME_IN, account, KNOWN_FOR)
     latest.sort(key=lambda seen: seen.at, reverse=True)
     network = network_of(caller.ip)
     wait = seconds_left(latest, network, utcnow())
@@ -73,14 +85,9 @@ def check(account: str, caller: Caller) -> None:
         raise Refused(TOO_MANY_ATTEMPTS, retry_after=math.ceil(wait))
 
 
-def _latest(account: str, span: timedelta, *kinds: str) -> list[Seen]:
-    rows = db.session.execute(
-        sa.select(Event.kind, Event.ip, Event.created_at)
-        .where(Event.account == account, Event.created_at > utcnow() - span, Event.kind.in_(kinds))
-        .order_by(Event.id.desc())
-        .limit(SEEN)
-    )
-    return [Seen(kind, network_of(ip), at) for kind, ip, at in rows]
+def _latest(of: Prepared, account: str, span: timedelta) -> list[Seen]:
+    rows = of(account=account, since=utcnow() - span)
+    return [Seen(row.kind, network_of(row.ip), row.created_at) for row in rows]
 
 
 def seconds_left(latest: Sequence[Seen], network: str, now: datetime) -> float:
