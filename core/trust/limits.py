@@ -22,6 +22,7 @@ from flask import current_app
 from core.data.redis import board_key, script
 from core.data.tenancy import tenant_or_none
 from core.errors import RATE_LIMITED, Refused
+from core.trust import secrets
 
 log = logging.getLogger(__name__)
 
@@ -123,10 +124,12 @@ def headers(*verdicts: Verdict) -> dict[str, str]:
 
 def _name(key: str, rate: Rate, everywhere: bool) -> str:
     """The rate is part of the name: another rate for the same key, or after a change of settings, counts anew."""
-    if len(key) > 64 or not key.isascii() or not key.isprintable():
-        key = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    # What is counted may be somebody's address, and whoever reads Redis could guess addresses and compare: hashed, with
+    # a secret. It comes from the first of SECRET_KEYS, so another one in front counts anew.
+    secret = secrets.derive("limits")
+    hidden = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16, key=secret).hexdigest()
     tenant = None if everywhere else tenant_or_none()
-    return board_key("limits", tenant.id if tenant else "-", f"{rate.limit}/{rate.window}", rate.name, key)
+    return board_key("limits", tenant.id if tenant else "-", f"{rate.limit}/{rate.window}", rate.name, hidden)
 
 
 # -- the meter --------------------------------------------------------------------------------------------------

@@ -21,7 +21,12 @@ from core.data.redis import pool
 def bare(url: str, *, verify_tls: bool = True) -> Flask:
     app = Flask("bare")
     app.extensions["pegboard.settings"] = BoardSettings(
-        app_env="development", database_url="-", mongodb_uri="-", redis_url=url, redis_tls_verify=verify_tls
+        app_env="development",
+        secret_keys=("a secret of nobody, 32 characters",),
+        database_url="-",
+        mongodb_uri="-",
+        redis_url=url,
+        redis_tls_verify=verify_tls,
     )
     redis.init_app(app)
     return app

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,16 @@ def test_any_key_will_do(here: Flask) -> None:
     assert [take(each, rate).allowed for each in keys] == [True] * len(keys)
     assert [take(each, rate).allowed for each in keys] == [False] * len(keys)
     assert all(len(name) < 120 for name in redis.client().keys("*"))
+
+
+@pytest.mark.parametrize("key", ["register ada@example.com", "login 192.0.2.7", "ada"])
+def test_who_was_counted_cannot_be_read_in_redis_nor_guessed(here: Flask, key: str) -> None:
+    take(key, Rate.parse("3/hour", "log-in"))
+    (name,) = redis.client().keys("*")
+    text = name if isinstance(name, str) else name.decode()
+    assert "ada" not in text and "192.0.2.7" not in text
+    assert text.startswith("pb:-:limits:-:3/3600:log-in:"), "whose policy it is can still be seen"
+    assert blake2b(key.encode(), digest_size=16).hexdigest() not in text, "whoever has a list of addresses has nothing"
 
 
 TAKER = """
