@@ -15,7 +15,7 @@ from core.data import PLATFORM, acting_in, unit
 from core.errors import Refused
 from core.trust import acting_as
 from plugins.auth.services import compromised, setup_links, user_states, users
-from plugins.auth.user_schemas import ManagedUser, UsersQuery
+from plugins.auth.user_schemas import Compromised, ManagedUser, UsersQuery
 
 auth = AppGroup("auth", help="Accounts.")
 
@@ -79,6 +79,10 @@ def revoke(email: str, slug: str) -> None:
 @of_tenant
 def respond(email: str, reason: str, slug: str) -> None:
     """The account of EMAIL was hacked: end its sessions, kill its links, force a reset; print what happened to it."""
+    try:
+        msgspec.convert({"reason": reason}, Compromised)
+    except msgspec.ValidationError:
+        raise click.UsageError("--reason takes 1 to 500 characters") from None
     with _inside(slug), unit():
         timeline = compromised.respond(SYSTEM, users.by_address(email).id, reason)
     click.echo(msgspec.json.format(msgspec.json.encode(timeline), indent=2).decode())

@@ -69,6 +69,16 @@ def test_a_hacked_account_is_closed_and_its_story_printed(
     assert code(log_in(client, "admin@example.com")) == (403, "RESET_REQUIRED")
 
 
+@pytest.mark.parametrize("reason", ["", "x" * 501])
+def test_a_hacked_account_is_not_closed_without_a_reason(
+    board: Flask, flask_auth: Callable[..., Any], superuser: Superuser, reason: str
+) -> None:
+    stranger(board, "bob@example.com")
+    result = flask_auth("compromised", "bob@example.com", "--reason", reason)
+    assert (result.exit_code, "1 to 500" in result.output) == (2, True)
+    assert superuser.execute("select must_reset from auth_users").fetchall() == [(False,)]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

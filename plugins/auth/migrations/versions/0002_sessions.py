@@ -1,4 +1,8 @@
-"""sessions, their events, and sign-ups that wait for a mailed link; sessions from before had no row, and end"""
+"""sessions, their events, and sign-ups that wait for a mailed link; sessions from before had no row, and end
+
+Down: what came before knows no reset that is forced. A password that must be reset was declared stolen, so it goes:
+its owner gets in by a link of an administrator's.
+"""
 
 from __future__ import annotations
 
@@ -109,6 +113,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    users = sa.table("auth_users", sa.column("password_hash"), sa.column("must_reset", sa.Boolean()))
+    op.execute(sa.update(users).where(users.c.must_reset).values(password_hash=None))
     op.add_column("auth_users", sa.Column("first_session", sa.UUID(), autoincrement=False, nullable=True))
     op.drop_column("auth_users", "email_verified_at")
     op.drop_column("auth_users", "must_reset")
