@@ -113,6 +113,7 @@ def _line(user: ManagedUser) -> str:
         text
         for text, so in (
             ("switched off", not user.active),
+            ("being erased", user.erase_asked_at is not None),
             ("must reset", user.must_reset),
             ("no password", not user.has_password),
         )

@@ -11,3 +11,9 @@ from plugins.auth.services import housekeeping
 @in_steps
 def purge() -> None:
     housekeeping.purge()
+
+
+@duty(every=300, lock="redis")
+@in_steps
+def finish_erasures() -> None:
+    housekeeping.finish_erasures()

@@ -26,6 +26,7 @@ class User(TenantModel):
     """``email`` is in the one form that ``addresses.normalise`` makes; without a hash nobody can log in yet.
 
     ``must_reset`` lets a right password in no more: only a link that was mailed does, and the new password it sets.
+    ``erase_asked_at`` is there until the erasing is done, and from then on nobody lets the account in again.
     """
 
     __tablename__ = "auth_users"
@@ -40,6 +41,10 @@ class User(TenantModel):
     active: Mapped[bool] = mapped_column(sa.Boolean, default=True)
     must_reset: Mapped[bool] = mapped_column(sa.Boolean, default=False)
     email_verified_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True), default=None)
+    erase_asked_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True), default=None)
+
+
+sa.Index(None, User.tenant_id, User.erase_asked_at, postgresql_where=User.erase_asked_at.is_not(None))
 
 
 class Session(TenantModel):

@@ -72,7 +72,10 @@ class AnomaliesQuery(Body):
 
 
 class ManagedUser(msgspec.Struct, frozen=True, kw_only=True):
-    """``must_reset``: the password is good no more, until another is chosen by a mailed link."""
+    """``must_reset``: the password is good no more, until another is chosen by a mailed link.
+
+    ``erase_asked_at``: the account is closed for good, and will be gone once all that is kept of its owner is.
+    """
 
     id: UUID
     email: str
@@ -81,6 +84,7 @@ class ManagedUser(msgspec.Struct, frozen=True, kw_only=True):
     must_reset: bool
     email_verified_at: datetime | None
     has_password: bool
+    erase_asked_at: datetime | None
     created_at: datetime
 
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from core.contracts import SUPER_ADMIN, Authorizer, Principal, service
 from core.data import PLATFORM, current_tenant, db
-from core.errors import FORBIDDEN, TOKEN_INVALID, Refused
+from core.errors import CONFLICT, FORBIDDEN, TOKEN_INVALID, Refused
 from plugins.auth.models import User
 from plugins.auth.services import administrators, sessions
 
@@ -24,10 +24,17 @@ PROTECTED = frozenset({"admin", SUPER_ADMIN})
 
 
 def subject(who: Principal, user_id: UUID) -> User:
-    """The user that somebody is about to change, locked. ``Refused``: NOT_FOUND, FORBIDDEN, TOKEN_INVALID."""
+    """The user that somebody is about to change, locked. ``Refused``: NOT_FOUND, FORBIDDEN, TOKEN_INVALID, CONFLICT."""
     user = sessions.locked(user_id)
     check_may_touch(who, user_id)
+    check_stays(user)
     return user
+
+
+def check_stays(user: User) -> None:
+    """``Refused(CONFLICT)`` for an account that is being erased: nothing brings it back."""
+    if user.erase_asked_at is not None:
+        raise Refused(CONFLICT, "it is being erased")
 
 
 def check_may_touch(who: Principal, user_id: UUID) -> None:

@@ -128,5 +128,6 @@ def _facts(user: User) -> dict[str, Any]:
         "must_reset": user.must_reset,
         "email_verified_at": user.email_verified_at,
         "has_password": user.password_hash is not None,
+        "erase_asked_at": user.erase_asked_at,
         "created_at": user.created_at,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from core.data import in_steps
-from core.errors import FORBIDDEN, NOT_FOUND, UNKNOWN_ROLE
+from core.errors import CONFLICT, FORBIDDEN, NOT_FOUND, UNKNOWN_ROLE
 from core.trust import current_principal, requires
 from core.web import Created, Page, PageQuery, Reply, etag_of, if_match, keyless
 from core.web.openapi import refuses
@@ -52,7 +52,7 @@ def create_user(body: NewUser) -> Created[ManagedUserWithRoles]:
 
 @routes.post("/users/invite")
 @requires("users:write")
-@refuses(EMAIL_TAKEN, UNKNOWN_ROLE, FORBIDDEN)
+@refuses(EMAIL_TAKEN, UNKNOWN_ROLE, FORBIDDEN, CONFLICT)
 def invite_user(body: Invite) -> Created[ManagedUserWithRoles]:
     """Have somebody mailed a link with which they choose a password; the roles are theirs from then on.
 
@@ -71,7 +71,7 @@ def get_user(user_id: UUID) -> Reply[ManagedUserWithRoles]:
 
 @routes.patch("/users/<uuid:user_id>")
 @requires("users:write")
-@refuses(NOT_FOUND, FORBIDDEN, EMAIL_TAKEN)
+@refuses(NOT_FOUND, FORBIDDEN, CONFLICT, EMAIL_TAKEN)
 def edit_user(user_id: UUID, body: EditUser) -> Reply[ManagedUserWithRoles]:
     """Change name or address of somebody who has not changed since you read them: send the `ETag` as `If-Match`."""
     who = current_principal()
@@ -82,7 +82,7 @@ def edit_user(user_id: UUID, body: EditUser) -> Reply[ManagedUserWithRoles]:
 
 @routes.delete("/users/<uuid:user_id>")
 @requires("users:write")
-@refuses(NOT_FOUND, FORBIDDEN, LAST_ADMIN)
+@refuses(NOT_FOUND, FORBIDDEN, CONFLICT, LAST_ADMIN)
 def delete_user(user_id: UUID) -> None:
     """Sign somebody out for good and erase what is kept of them; that goes on after the reply."""
     user_states.delete(current_principal(), user_id)
@@ -90,7 +90,7 @@ def delete_user(user_id: UUID) -> None:
 
 @routes.post("/users/<uuid:user_id>/disable")
 @requires("users:write")
-@refuses(NOT_FOUND, FORBIDDEN, LAST_ADMIN)
+@refuses(NOT_FOUND, FORBIDDEN, CONFLICT, LAST_ADMIN)
 def disable_user(user_id: UUID) -> Reply[ManagedUserWithRoles]:
     """Let somebody in no more; every session ends at once."""
     return tagged(user_states.disable(current_principal(), user_id))
@@ -98,7 +98,7 @@ def disable_user(user_id: UUID) -> Reply[ManagedUserWithRoles]:
 
 @routes.post("/users/<uuid:user_id>/enable")
 @requires("users:write")
-@refuses(NOT_FOUND, FORBIDDEN)
+@refuses(NOT_FOUND, FORBIDDEN, CONFLICT)
 def enable_user(user_id: UUID) -> Reply[ManagedUserWithRoles]:
     """Let somebody in again."""
     return tagged(user_states.enable(current_principal(), user_id))
@@ -106,7 +106,7 @@ def enable_user(user_id: UUID) -> Reply[ManagedUserWithRoles]:
 
 @routes.put("/users/<uuid:user_id>/roles")
 @requires("users:write")
-@refuses(NOT_FOUND, FORBIDDEN, LAST_ADMIN, UNKNOWN_ROLE)
+@refuses(NOT_FOUND, FORBIDDEN, CONFLICT, LAST_ADMIN, UNKNOWN_ROLE)
 def set_roles(user_id: UUID, body: SetRoles) -> Reply[ManagedUserWithRoles]:
     """Say which roles somebody has throughout the tenant; `user` is everyone's."""
     return tagged(user_states.set_roles(current_principal(), user_id, body.roles))
@@ -114,7 +114,7 @@ def set_roles(user_id: UUID, body: SetRoles) -> Reply[ManagedUserWithRoles]:
 
 @routes.post("/users/<uuid:user_id>/force-reset")
 @requires("users:write")
-@refuses(NOT_FOUND, FORBIDDEN)
+@refuses(NOT_FOUND, FORBIDDEN, CONFLICT)
 def force_reset(user_id: UUID) -> Reply[ManagedUserWithRoles]:
     """Make somebody choose another password, by a link that is mailed; every session ends at once."""
     return tagged(user_states.force_reset(current_principal(), user_id))
@@ -123,7 +123,7 @@ def force_reset(user_id: UUID) -> Reply[ManagedUserWithRoles]:
 @routes.post("/users/<uuid:user_id>/compromised")
 @requires("users:write")
 @keyless  # repeating it does no harm, and a timeline is no small reply to keep
-@refuses(NOT_FOUND, FORBIDDEN)
+@refuses(NOT_FOUND, FORBIDDEN, CONFLICT)
 def compromised_user(user_id: UUID, body: Compromised) -> Timeline:
     """ "This account was hacked": end every session, kill every link, force a reset, and tell what happened.
 
@@ -143,7 +143,7 @@ def list_user_sessions(user_id: UUID) -> SessionList:
 
 @routes.delete("/users/<uuid:user_id>/sessions")
 @requires("users:write")
-@refuses(NOT_FOUND, FORBIDDEN)
+@refuses(NOT_FOUND, FORBIDDEN, CONFLICT)
 def end_user_sessions(user_id: UUID) -> None:
     """Sign somebody out everywhere."""
     user_states.end_sessions(current_principal(), user_id)

@@ -45,7 +45,8 @@ def test_the_list_is_newest_first_in_pages_and_tells_no_secret(
     assert seen == [*(f"user{number}@example.com" for number in reversed(range(5))), "admin@example.com"]
     (last,) = client.get(f"{USERS}?search=admin", headers=admin.headers).get_json()["items"]
     assert set(last) == {
-        *("id", "email", "display_name", "active", "must_reset", "email_verified_at", "has_password", "created_at")
+        *("id", "email", "display_name", "active", "must_reset", "email_verified_at", "has_password", "created_at"),
+        "erase_asked_at",
     }
     assert (last["active"], last["must_reset"], last["has_password"]) == (True, False, True)
     (digest,) = superuser.execute("select password_hash from auth_users where password_hash is not null").fetchone()  # type: ignore[misc]
