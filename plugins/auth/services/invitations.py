@@ -1,6 +1,7 @@
 """Inviting people: an account without a password, and a link by which its owner chooses one.
 
-The roles wait in the link and are given when it is redeemed (``setup_links``). No job carries a token: the link is kept
+The roles wait in the link, with who promised them, and are given when it is redeemed (``setup_links``), as far as
+whoever promised them may still give them then. No job carries a token: the link is kept
 with a digest of a token that nobody has, and the job that mails it puts a new one in its place. A job whose link was
 replaced by a later invitation mails nothing.
 """
@@ -37,7 +38,7 @@ def invite(who: Principal, asked: Invite) -> ManagedUserWithRoles:
         user = _waiting(who, known)
         user.display_name = name
     _check_known(user.id, roles)
-    link = links.reserve(user.id, links.INVITE, roles=roles)
+    link = links.reserve(user.id, links.INVITE, roles=roles, **authority.promiser(who))
     record("auth.user_invited", kind="user", id=user.id, after={"roles": roles})
     users.note(events.INVITED, who, user, roles=roles)
     enqueue("auth.mail_invitation", link_id=link.id)

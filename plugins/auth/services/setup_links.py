@@ -15,10 +15,10 @@ from core.registry import settings_of
 from core.trust import record
 from plugins.auth.api import LINK_INVALID
 from plugins.auth.callers import NOBODY, Caller
-from plugins.auth.models import User
+from plugins.auth.models import Link, User
 from plugins.auth.passwords import chosen
 from plugins.auth.schemas import SignedIn
-from plugins.auth.services import authority, links, people, sessions
+from plugins.auth.services import authority, events, links, people, promises, sessions
 from plugins.auth.services.signing_in import of_new_session
 
 
@@ -48,10 +48,11 @@ def redeem(token: str, password: str, caller: Caller = NOBODY) -> SignedIn:
     """
     purposes = (links.SETUP, links.INVITE)
     with unit():
-        user_id = links.find(token, *purposes).user_id
+        found = links.find(token, *purposes)
     digest = chosen(password)
+    staff = authority.staff_stands(found.details)
     with unit():
-        user = _owner(user_id)
+        user = _owner(found.user_id)
         link = links.use(token, *purposes)
         sessions.end_all(user.id, sessions.PASSWORD, caller)
         user.password_hash, user.must_reset = digest, False
@@ -59,11 +60,23 @@ def redeem(token: str, password: str, caller: Caller = NOBODY) -> SignedIn:
             user.active = True
         else:
             user.email_verified_at = user.email_verified_at or utcnow()  # the invitation was mailed to it
-        for role in filter(None, (link.details.get("role"), *link.details.get("roles", ()))):
-            service(Authorizer).assign(user.id, role)
-        record(f"auth.{link.purpose}_link_used", kind="user", id=user.id, after=link.details)
+        _give(user, link, staff)
         session = sessions.begin(user, caller)
     return of_new_session(user, session)
+
+
+def _give(user: User, link: Link, staff: bool) -> None:
+    """The roles that wait in the link, less those that whoever promised them may give no more."""
+    given = authority.still_given(link.details, staff)
+    for role in sorted(given):
+        service(Authorizer).assign(user.id, role)
+    told = dict(link.details)
+    if withheld := sorted(promises.roles_in(link.details) - given):
+        told["withheld"] = withheld
+        events.note(
+            events.ROLES_WITHHELD, user_id=user.id, account=user.email, by=link.details["by"], withheld=withheld
+        )
+    record(f"auth.{link.purpose}_link_used", kind="user", id=user.id, after=told)
 
 
 def _owner(user_id: UUID) -> User:

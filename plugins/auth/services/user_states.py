@@ -55,7 +55,9 @@ def set_roles(who: Principal, user_id: UUID, roles: Iterable[str]) -> ManagedUse
     user = authority.subject(who, user_id)
     before = service(Authorizer).roles_of(user.id)
     users.give(who, user.id, wanted.difference(before))
-    for role in sorted(set(before) - wanted):
+    lost = sorted(set(before) - wanted)
+    authority.check_may_take(who, lost)
+    for role in lost:
         service(Authorizer).withdraw(user.id, role)
     told = users.shown(user)
     if told.roles != before:

@@ -13,6 +13,9 @@ from auth_helpers import PASSWORD, bearer, code
 from flask import Flask
 from flask.testing import FlaskClient
 
+from core.contracts import Authorizer, service
+from core.data import PLATFORM
+
 Superuser = psycopg.Connection[Any]
 
 EVE = {"email": "Eve@Example.com", "display_name": "Eve", "roles": ["editor"]}
@@ -94,3 +97,72 @@ def test_who_has_an_account_or_is_switched_off_is_not_invited(
     assert code(client.post(f"{USERS}/invite", json=EVE, headers=admin.headers)) == (409, "EMAIL_TAKEN")
     run_jobs()
     assert invitations(folder) == [], "the link died with the account's being switched off"
+
+
+# -- what was promised, and by whom ---------------------------------------------------------------------------------
+
+
+def withheld(superuser: Superuser) -> list[tuple[Any, ...]]:
+    return superuser.execute(
+        "select details->>'by', details->'withheld' from auth_events where kind = 'roles_withheld'"
+    ).fetchall()
+
+
+@pytest.mark.parametrize(
+    "undo",
+    [
+        "update auth_users set active = false where id = %s",
+        "update auth_users set must_reset = true where id = %s",
+        "delete from auth_users where id = %s",
+        "delete from core_role_assignments where principal_id = %s",
+    ],
+)
+def test_who_may_give_nothing_any_more_gives_nothing(
+    board: Flask, client: FlaskClient, admin: Somebody, run_jobs: Callable[[], int], superuser: Superuser, undo: str
+) -> None:
+    folder, roles = mailbox(board), ["editor", "manager"]
+    client.post(f"{USERS}/invite", json={**EVE, "roles": roles}, headers=admin.headers)
+    run_jobs()
+    superuser.execute(undo, (admin.id,))  # type: ignore[arg-type]
+    reply = redeem(client, invitations(folder)[0])
+    assert reply.status_code == 200, "the account is opened all the same"
+    assert roles_of(board, reply.get_json()["user"]["id"]) == ("user",)
+    assert withheld(superuser) == [(admin.id, roles)]
+    told = superuser.execute("select after->'withheld' from core_audit where action = 'auth.invite_link_used'")
+    assert told.fetchall() == [(roles,)]
+
+
+def test_a_role_that_the_inviter_lost_is_not_given_and_the_others_are(
+    board: Flask,
+    client: FlaskClient,
+    admin: Somebody,
+    run_jobs: Callable[[], int],
+    superuser: Superuser,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with board.app_context():
+        monkeypatch.setitem(service(Authorizer).grants, "helper", {"users:read", "users:write"})  # type: ignore[attr-defined]
+    helper = somebody(board, "helper@example.com", "helper", "editor", "manager")
+    folder = mailbox(board)
+    client.post(f"{USERS}/invite", json={**EVE, "roles": ["editor", "manager"]}, headers=helper.headers)
+    run_jobs()
+    client.put(f"{USERS}/{helper.id}/roles", json={"roles": ["helper", "editor"]}, headers=admin.headers)
+    reply = redeem(client, invitations(folder)[0])
+    assert roles_of(board, reply.get_json()["user"]["id"]) == ("editor", "user")
+    assert withheld(superuser) == [(helper.id, ["manager"])]
+
+
+@pytest.mark.parametrize("still", [True, False])
+def test_staff_of_the_platform_promise_too(
+    board: Flask, client: FlaskClient, run_jobs: Callable[[], int], superuser: Superuser, still: bool
+) -> None:
+    ops = administrator(board, "ops@example.com", PLATFORM)
+    inside = ops.headers | {"X-Tenant-ID": "default", "X-Acting-Reason": "ticket 17"}
+    folder = mailbox(board)
+    assert client.post(f"{USERS}/invite", json={**EVE, "roles": ["admin"]}, headers=inside).status_code == 201
+    run_jobs()
+    if not still:
+        superuser.execute("update auth_users set active = false where id = %s", (ops.id,))
+    reply = redeem(client, invitations(folder)[0])
+    assert roles_of(board, reply.get_json()["user"]["id"]) == (("admin", "user") if still else ("user",))
+    assert withheld(superuser) == ([] if still else [(ops.id, ["admin"])])

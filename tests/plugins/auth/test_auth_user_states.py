@@ -182,6 +182,54 @@ def test_nobody_gives_what_they_do_not_hold(
     assert roles_of(board, helper.id) == ("editor", "helper", "user")
 
 
+@pytest.mark.parametrize(
+    "what", ["disable", "enable", "force-reset", "roles", "edit", "delete", "sessions", "compromised"]
+)
+def test_who_only_writes_users_leaves_those_alone_who_may_more(
+    board: Flask, client: FlaskClient, helper: Somebody, what: str
+) -> None:
+    """Whose address one sets, to that one's password one has the link mailed."""
+    manager = somebody(board, "manager@example.com", "manager", "editor")
+    before = client.get(f"{USERS}/{manager.id}", headers=helper.headers).get_json()
+    assert code(do(client, helper, manager.id, what, ["editor"])) == (403, "FORBIDDEN")
+    assert stands(client, manager.headers)
+    assert client.get(f"{USERS}/{manager.id}", headers=helper.headers).get_json() == before
+
+
+def test_nobody_takes_what_they_do_not_hold(board: Flask, client: FlaskClient, helper: Somebody) -> None:
+    bob = somebody(board, "bob@example.com", "manager")
+    assert code(do(client, helper, bob.id, "roles", [])) == (403, "FORBIDDEN")
+    assert roles_of(board, bob.id) == ("manager", "user")
+
+
+@pytest.mark.parametrize("what", ["disable", "roles", "edit", "delete", "invite"])
+def test_roles_that_wait_in_a_link_count_as_held(
+    board: Flask,
+    client: FlaskClient,
+    admin: Somebody,
+    helper: Somebody,
+    make_link: MakeLink,
+    superuser: Superuser,
+    what: str,
+) -> None:
+    eve = {"email": "eve@example.com", "display_name": "Eve"}
+    invited = client.post(f"{USERS}/invite", json={**eve, "roles": ["manager"]}, headers=admin.headers).get_json()["id"]
+    make_link("bob@example.com", "manager")
+    (bob,) = superuser.execute("select id::text from auth_users where email = 'bob@example.com'").fetchone()  # type: ignore[misc]
+    before = superuser.execute("select l::text from auth_links l order by id").fetchall()
+    for user_id, email in ((invited, "eve@example.com"), (bob, "bob@example.com")):
+        if what == "invite":
+            body = {**eve, "email": email, "roles": ["editor"]}
+            reply = client.post(f"{USERS}/invite", json=body, headers=helper.headers)
+        else:
+            reply = do(client, helper, user_id, what)
+        assert code(reply) == (403, "FORBIDDEN")
+    assert superuser.execute("select l::text from auth_links l order by id").fetchall() == before
+    superuser.execute("update auth_links set expires_at = now() - interval '1 second'")
+    again = client.post(f"{USERS}/invite", json={**eve, "roles": ["editor"]}, headers=helper.headers)
+    assert again.status_code == 201, "what has expired is nobody's"
+
+
 # -- somebody remains ---------------------------------------------------------------------------------------------
 
 
