@@ -101,7 +101,7 @@ def use(token: str, *purposes: str) -> Link:
 
     Their row, as everybody does who touches their links: whoever locked a link first would wait for one who waits.
     """
-    sessions.locked(find(token, *purposes).user_id)
+    sessions.locked(find(token, *purposes).user_id, gone=LINK_INVALID)
     link = find(token, *purposes)
     link.used_at = utcnow()
     return link
