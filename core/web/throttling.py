@@ -38,8 +38,6 @@ def limited(rate: str, by: By = "account") -> Callable[[F], F]:
     ``by`` is "ip", "account" (who is signed in, else the address), or a function that gets the view's arguments by
     name and answers what to count by: ``@limited("5/minute", by=lambda body: body.email)``.
     """
-    if by not in ("ip", "account") and not callable(by):
-        raise BootError(f"@limited({rate!r}, by={by!r}): count by 'ip', by 'account', or by a function that answers it")
     try:
         limit = Limit(Rate.parse(rate), by)
     except ValueError as exc:

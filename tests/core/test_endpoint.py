@@ -388,7 +388,7 @@ def test_a_rate_that_cannot_be_read_stops_the_boot() -> None:
         small_board(make_routes(), rate_limit="often")
     with pytest.raises(BootError, match="limited"):
         limited("often")
-    with pytest.raises(BootError, match=r"by='cow'\): count by 'ip', by 'account', or by a function"):
+    with pytest.raises(BootError, match=r"by='cow'\): counts by nothing known; use 'ip', 'account' or a function"):
         limited("5/minute", by="cow")  # type: ignore[arg-type]
 
 
