@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.data.models import TenantModel, db
+from core.data.prepared import Prepared
 from core.data.unit import unit, unit_or_none
 from core.trust import audit
 
@@ -48,13 +49,18 @@ class Held(NamedTuple):
     id: UUID | None = None
 
 
+# Asked on every request that needs a permission.
+_HELD_BY = Prepared(
+    sa.select(RoleAssignment.role, RoleAssignment.kind, RoleAssignment.resource_id)
+    .where(RoleAssignment.principal_id == sa.bindparam("principal_id"))
+    .order_by(RoleAssignment.id),
+    RoleAssignment,
+)
+
+
 def held_by(principal_id: UUID) -> list[Held]:
-    columns = sa.select(RoleAssignment.role, RoleAssignment.kind, RoleAssignment.resource_id)
     with transaction():
-        rows = db.session.execute(
-            columns.where(RoleAssignment.principal_id == principal_id).order_by(RoleAssignment.id)
-        )
-        return [Held(row.role, row.kind, row.resource_id) for row in rows]
+        return [Held(*row) for row in _HELD_BY(principal_id=principal_id)]
 
 
 def give(principal_id: UUID, held: Held) -> None:
