@@ -22,7 +22,6 @@ from plugins.auth.hashers import NEW, hasher_of
 
 T = TypeVar("T")
 
-LONGEST = 256
 DETAIL = "this is one of the passwords that everybody tries first; choose another"
 
 

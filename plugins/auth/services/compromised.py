@@ -49,12 +49,5 @@ def timeline(user: User) -> Timeline:
 
 def _session(session: Session) -> TimelineSession:
     return TimelineSession(
-        id=session.id,
-        device=session.user_agent,
-        ip=session.ip,
-        created_at=session.created_at,
-        last_seen_at=session.rotated_at,
-        expires_at=session.expires_at,
-        revoked_at=session.revoked_at,
-        revoked_reason=session.revoked_reason,
+        **sessions.facts(session), revoked_at=session.revoked_at, revoked_reason=session.revoked_reason
     )

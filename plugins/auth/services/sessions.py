@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -125,15 +126,16 @@ def owned(user_id: UUID, session_id: UUID) -> Session:
 
 def listed(user_id: UUID, current: UUID | None) -> list[SessionReply]:
     """Somebody's live sessions, the last used first; there are few, so they are no page."""
-    return [
-        SessionReply(
-            id=session.id,
-            device=session.user_agent,
-            ip=session.ip,
-            created_at=session.created_at,
-            last_seen_at=session.rotated_at,
-            expires_at=session.expires_at,
-            current=session.id == current,
-        )
-        for session in live(user_id)
-    ]
+    return [SessionReply(**facts(session), current=session.id == current) for session in live(user_id)]
+
+
+def facts(session: Session) -> dict[str, Any]:
+    """What is told of a session, to its owner and to administrators."""
+    return {
+        "id": session.id,
+        "device": session.user_agent,
+        "ip": session.ip,
+        "created_at": session.created_at,
+        "last_seen_at": session.rotated_at,
+        "expires_at": session.expires_at,
+    }

@@ -73,6 +73,6 @@ def test_a_revocation_bites_in_every_process_within_a_second(web: Process) -> No
     connection.request("DELETE", f"/api/auth/sessions/{mine['session_id']}", headers=headers)
     assert connection.getresponse().status == 204
     connection.close()
-    time.sleep(1)
+    time.sleep(1)  # what is promised: not soon, but after this second
     assert {me() for _ in range(30)} == {401}
     assert refresh(web.url, mine["refresh_token"])[1]["code"] == "SESSION_ENDED"

@@ -116,7 +116,7 @@ def test_every_process_refuses_within_a_second(process: Callable[..., Process], 
     assert answers() == {200}, "both processes know the session by now"
     token = admin.headers["Authorization"].partition(" ")[2]
     assert ask(f"{web.url}{USERS}/{bob['user']['id']}/disable", body={}, token=token)[0] == 200
-    time.sleep(1)
+    time.sleep(1)  # what is promised: not soon, but after this second
     assert answers() == {401}
 
 
