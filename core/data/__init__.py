@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from core._face import face
 
 if TYPE_CHECKING:
+    from core.data.columns import SoftDeleted as SoftDeleted, Versioned as Versioned, live as live
     from core.data.documents import TenantDocument as TenantDocument
     from core.data.models import (
         GlobalModel as GlobalModel,
@@ -35,6 +36,9 @@ __getattr__, __dir__, __all__ = face(
         "db": "core.data.models:db",
         "GlobalModel": "core.data.models:GlobalModel",
         "TenantModel": "core.data.models:TenantModel",
+        "Versioned": "core.data.columns:Versioned",
+        "SoftDeleted": "core.data.columns:SoftDeleted",
+        "live": "core.data.columns:live",
         "new_id": "core.data.models:new_id",
         "utcnow": "core.data.models:utcnow",
         "unit": "core.data.unit:unit",

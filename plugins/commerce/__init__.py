@@ -1,0 +1,34 @@
+"""Commerce: customers, products, orders, and accounts with a double-entry ledger."""
+
+from __future__ import annotations
+
+from core.registry import Plugin
+
+plugin = Plugin(
+    name="commerce",
+    package=__name__,
+    api=1,
+    permissions=(
+        "customers:read",
+        "customers:write",
+        "products:read",
+        "products:write",
+        "orders:read",
+        "orders:write",
+        "accounts:read",
+        "accounts:write",
+    ),
+    default_grants={
+        "user": ("products:read",),
+        "editor": ("products:read", "products:write"),
+        "manager": (
+            "customers:read",
+            "customers:write",
+            "products:read",
+            "products:write",
+            "orders:read",
+            "orders:write",
+            "accounts:read",
+        ),
+    },
+)
