@@ -14,7 +14,7 @@ from uuid import UUID
 
 from flask import Flask, current_app
 
-from core.contracts import Authorizer, Decision, Principal, ResourceType, service
+from core.contracts import NONE, Authorizer, Decision, Principal, ResourceType, Scope, service
 from core.errors import FORBIDDEN, TOKEN_MISSING, UNKNOWN_PERMISSION, BootError, Refused
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,6 +39,7 @@ class Marks:
     access: Literal["public", "signed_in", "requires"] | None = None
     permission: str | None = None
     id_parameter: str | None = None
+    scoped: bool = False
     tenantless: bool = False
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -72,8 +73,11 @@ def signed_in(function: F) -> F:
     return _set_access(function, "signed_in")
 
 
-def requires(permission: str, *, id: str | None = None) -> Callable[[F], F]:
-    """Only who holds ``permission``; ``id`` names the path parameter with the resource that it is about."""
+def requires(permission: str, *, id: str | None = None, scoped: bool = False) -> Callable[[F], F]:
+    """Only who holds ``permission``; ``id`` names the path parameter with the resource that it is about.
+
+    ``scoped``: whoever holds it for some rows may ask, and the view shows those alone (``scope_of``).
+    """
     if not isinstance(permission, str):
         raise BootError('@requires names no permission: write @requires("word:action")')
     if not PERMISSION.match(permission):
@@ -81,7 +85,7 @@ def requires(permission: str, *, id: str | None = None) -> Callable[[F], F]:
 
     def mark(function: F) -> F:
         marks = marks_of(_set_access(function, "requires"))
-        marks.permission, marks.id_parameter = permission, id
+        marks.permission, marks.id_parameter, marks.scoped = permission, id, scoped
         return function
 
     return mark
@@ -163,7 +167,7 @@ def enforce(who: Principal, marks: Marks, id: UUID | None = None) -> Decision | 
         return None
     if who.kind == "anonymous":
         raise Refused(TOKEN_MISSING, headers={"WWW-Authenticate": "Bearer"})
-    if marks.permission is None:
+    if marks.permission is None or marks.scoped:
         return None
     declared = kind_of(marks.permission) if id is not None else None
     if id is not None and declared is None:
@@ -172,3 +176,11 @@ def enforce(who: Principal, marks: Marks, id: UUID | None = None) -> Decision | 
     if not decision.allowed:
         raise Refused(FORBIDDEN, f"this needs {' and '.join(decision.missing) or marks.permission}")
     return decision
+
+
+def scope_of(who: Principal, permission: str, kind: str) -> Scope:
+    """The rows of a kind for which ``who`` holds ``permission``. ``Refused(FORBIDDEN)`` where that is none at all."""
+    found = service(Authorizer).scope(who, permission, kind)
+    if found == NONE:
+        raise Refused(FORBIDDEN, f"this needs {permission}")
+    return found

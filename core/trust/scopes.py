@@ -23,6 +23,18 @@ def where(scope: Scope, resource_type: ResourceType) -> sa.ColumnElement[bool]:
     return _sql(scope, resource_type, True)
 
 
+def shape(scope: Scope) -> Any:
+    """What a scope's condition looks like without its ids: hashable, and equal where the statement is the same."""
+    match scope:
+        case Not(part):
+            return ("not", shape(part))
+        case And(parts) | Or(parts):
+            return (type(scope).__name__, *map(shape, parts))
+        case OneOf(parent, ids):
+            return ("one of", parent, min(len(ids), 2))
+    return type(scope).__name__
+
+
 def mongo(scope: Scope, resource_type: ResourceType) -> dict[str, Any]:
     """The filter for ``Model.objects(__raw__=...)``. ``LookupError`` as above."""
     return _mongo(scope, resource_type, True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         etag_of as etag_of,
         if_match as if_match,
     )
+    from core.web.resource import Computed as Computed, Many as Many, One as One, Resource as Resource
     from core.web.routes import Routes as Routes
     from core.web.throttling import limited as limited
 
@@ -29,6 +30,10 @@ __getattr__, __dir__, __all__ = face(
     __name__,
     {
         "Routes": "core.web.routes:Routes",
+        "Resource": "core.web.resource:Resource",
+        "Many": "core.web.resource:Many",
+        "One": "core.web.resource:One",
+        "Computed": "core.web.resource:Computed",
         "Body": "core.web.bodies:Body",
         "TolerantBody": "core.web.bodies:TolerantBody",
         "Created": "core.web.replies:Created",

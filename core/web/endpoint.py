@@ -24,7 +24,7 @@ from core.trust.identity import acting_as, authenticate
 from core.trust.limits import Verdict
 from core.trust.permissions import Marks, enforce, marks_of
 from core.web import idempotency
-from core.web.bodies import read_json
+from core.web.bodies import MERGE_PATCH, read_json, read_merge_patch
 from core.web.csrf import by_cookie
 from core.web.edge import audit_acting, tenant_of
 from core.web.forms import read_form, takes_form
@@ -120,6 +120,12 @@ class Endpoint:
         return reply
 
     @cached_property
+    def _read(self) -> Callable[[Any, int], bytes]:
+        if takes_form(self.marks):
+            return read_form
+        return read_merge_patch if self.marks.notes.get("media") == MERGE_PATCH else read_json
+
+    @cached_property
     def _throttle(self) -> Throttle:
         return Throttle(self.name, self.limits)
 
@@ -163,8 +169,7 @@ class Endpoint:
                 enforce(who, self.marks)
             audit_acting()
             signature = self.signature
-            read = read_form if takes_form(self.marks) else read_json
-            raw = b"" if signature.body is None else read(request, current_app.config["MAX_CONTENT_LENGTH"])
+            raw = b"" if signature.body is None else self._read(request, current_app.config["MAX_CONTENT_LENGTH"])
             work = self._in_steps if self.in_steps else self._in_one_unit
             return not_modified(work(given, who, raw, verdicts))
         except Exception as exc:

@@ -133,7 +133,8 @@ def describe(
     if signature.body is not None:
         schema = schema_of(signature.body)
         example = sample(schema, components)
-        kinds = (JSON, FORM) if takes_form(endpoint.marks) else (JSON,)
+        also = (FORM,) if takes_form(endpoint.marks) else endpoint.marks.notes.get("media", ())
+        kinds = (JSON, *((also,) if isinstance(also, str) else also))
         content = {kind: {"schema": schema, "example": example} for kind in kinds}
         made["requestBody"] = {"required": True, "content": content}
     made["responses"] = {
@@ -152,6 +153,8 @@ def describe(
 def _access(endpoint: Endpoint) -> str:
     marks = endpoint.marks
     if marks.access == "requires":
+        if marks.scoped:
+            return f"needs {marks.permission}, in general or on some"
         return f"needs {marks.permission}" + (f" on {marks.id_parameter}" if marks.id_parameter else "")
     return "anyone" if endpoint.public else "anyone who is signed in"
 
@@ -168,7 +171,9 @@ def _query_parameters(schema: Schema, components: dict[str, Schema]) -> list[Sch
     for name, part in whole["properties"].items():
         said = {"description": part["description"]} if "description" in part else {}
         required = {"required": True} if name in whole.get("required", ()) else {}
-        made.append({"name": name, "in": "query", **said, **required, "schema": _without_null(part)})
+        schema = _without_null(part)
+        parted = {"style": "form", "explode": False} if schema.pop("x-comma", False) else {}
+        made.append({"name": name, "in": "query", **said, **required, **parted, "schema": schema})
     return made
 
 

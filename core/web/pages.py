@@ -52,7 +52,8 @@ def paginate(statement: sa.Select[Any], order: Order, query: PageQuery) -> Page[
     bound_to = _fingerprint(order, query)
     wanted = statement.order_by(None).order_by(*(getattr(column, way)() for column, way in order))
     if query.cursor is not None:
-        wanted = wanted.where(_after(order, _open(query.cursor, bound_to, order)))
+        place = open_place(query.cursor, bound_to, [column.type.python_type for column, _ in order])
+        wanted = wanted.where(_after(order, place))
     result = db.session.execute(wanted.limit(query.limit + 1))
     entity = _is_entity(statement)
     rows: list[Any] = list(result.scalars() if entity else result)
@@ -60,7 +61,7 @@ def paginate(statement: sa.Select[Any], order: Order, query: PageQuery) -> Page[
     if len(rows) > query.limit:
         last = page.items[-1]
         values = [getattr(last, column.key) if entity else last._mapping[column] for column, _ in order]
-        page.next = secrets.sign("cursor", msgspec.json.encode((bound_to, values)))
+        page.next = seal_place(bound_to, values)
     if isinstance(query, CountedQuery) and query.count:
         page.count = _count(statement, query.count)
     return page
@@ -90,15 +91,18 @@ def _fingerprint(order: Order, query: PageQuery) -> str:
 _NO_FILTER = frozenset(CountedQuery.__struct_fields__)
 
 
-def _open(cursor: str, bound_to: str, order: Order) -> list[Any]:
-    """The sort values that a cursor carries, as the columns' own types."""
+def seal_place(bound_to: str, values: Sequence[Any]) -> str:
+    """The cursor of a place: the sort values of the last row seen, signed, good for the list that it is bound to."""
+    return secrets.sign("cursor", msgspec.json.encode((bound_to, values)))
+
+
+def open_place(cursor: str, bound_to: str, kinds: Sequence[Any]) -> list[Any]:
+    """The sort values that a cursor carries, each of its kind. ``Refused(INVALID_CURSOR)`` if it is of another list."""
     try:
         given, values = msgspec.json.decode(secrets.verify("cursor", cursor), type=tuple[str, list[Any]])
-        if given != bound_to or len(values) != len(order):
+        if given != bound_to or len(values) != len(kinds):
             raise ValueError("made for another list")
-        return [
-            msgspec.convert(value, column.type.python_type) for value, (column, _) in zip(values, order, strict=True)
-        ]
+        return [msgspec.convert(value, kind) for value, kind in zip(values, kinds, strict=True)]
     except (secrets.BadSignature, msgspec.MsgspecError, ValueError):
         raise Refused(INVALID_CURSOR, "take the cursor from the last page, with the same filters and order") from None
 
@@ -124,7 +128,12 @@ def _count(statement: sa.Select[Any], how: Literal["exact", "planned"]) -> int:
     bare = statement.order_by(None)
     if how == "exact":
         return db.session.scalar(sa.select(sa.func.count()).select_from(bare.subquery())) or 0
-    plan: Any = db.session.scalar(_Explain(bare))
+    return planned(bare)
+
+
+def planned(statement: sa.Select[Any], parameters: dict[str, Any] | None = None) -> int:
+    """How many rows PostgreSQL's planner expects of a select."""
+    plan: Any = db.session.scalar(_Explain(statement), parameters)
     plan = json.loads(plan) if isinstance(plan, str) else plan
     return int(plan[0]["Plan"]["Plan Rows"])
 

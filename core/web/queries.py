@@ -1,6 +1,7 @@
 """Query strings and path parameters, as the types that a view asks for.
 
-``?limit=5`` becomes an ``int``; a list field takes a parameter that is given repeatedly. A malformed id in a path is
+``?limit=5`` becomes an ``int``; a list field takes a parameter that is given repeatedly or, where its annotation says
+``Meta(extra=COMMA, extra_json_schema=COMMA)``, one whose values are parted by commas. A malformed id in a path is
 404, as any address that leads nowhere: ``/books/7x`` names no more a book than ``/books/<another tenant's id>``.
 """
 
@@ -23,6 +24,7 @@ T = TypeVar("T")
 
 MAX_PARAMETERS = 100
 MAX_PATH_TEXT = 1000
+COMMA = {"x-comma": True}
 
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
@@ -40,6 +42,7 @@ class QueryParser(Generic[T]):
         if not isinstance(shape, inspect.StructType):
             raise TypeError(f"a query is described by a Struct, not by {kind!r}")
         self._many = {field.encode_name for field in shape.fields if _holds(field.type, _COLLECTIONS)}
+        self._parted = {field.encode_name for field in shape.fields if _is_parted(field.type)}
         self._floats = {
             field.encode_name: field.name for field in shape.fields if _holds(field.type, (inspect.FloatType,))
         }
@@ -48,7 +51,7 @@ class QueryParser(Generic[T]):
         given: dict[str, Any] = {}
         for name, text in _pairs(query_string):
             if name in self._many:
-                given.setdefault(name, []).append(text)
+                given.setdefault(name, []).extend(text.split(",") if name in self._parted else (text,))
             elif name in given:
                 raise refusal_of(FieldFault(name[:SHOWN], "REPEATED", "is given more than once"))
             else:
@@ -97,6 +100,12 @@ def _holds(kind: inspect.Type, wanted: tuple[type, ...]) -> bool:
     if isinstance(kind, inspect.Metadata):
         return _holds(kind.type, wanted)
     return isinstance(kind, wanted)
+
+
+def _is_parted(kind: inspect.Type) -> bool:
+    if isinstance(kind, inspect.UnionType):
+        return any(_is_parted(part) for part in kind.types)
+    return isinstance(kind, inspect.Metadata) and (kind.extra == COMMA or _is_parted(kind.type))
 
 
 def path_value(text: Any, kind: Any) -> Any:

@@ -255,15 +255,17 @@ def etag_of(version: int | str | bytes | datetime, *, weak: bool = False) -> str
     return f'{"W/" if weak else ""}"{opaque}"'
 
 
-def if_match(version: int | str | bytes | datetime) -> None:
+def if_match(version: int | str | bytes | datetime, *, required: bool = True) -> None:
     """Go on only if the client has seen this version of what it changes; call it in the view, on a locked row.
 
-    Raises ``Refused``: PRECONDITION_REQUIRED (428) without ``If-Match``, PRECONDITION_FAILED (412) on another version.
+    Raises ``Refused``: PRECONDITION_REQUIRED (428) without ``If-Match``, unless it is not ``required``;
+    PRECONDITION_FAILED (412) on another version.
     """
-    if "If-Match" not in request.headers:
+    if "If-Match" in request.headers:
+        if not request.if_match.contains(etag_of(version).strip('"')):
+            raise Refused(PRECONDITION_FAILED, headers={"ETag": etag_of(version)})
+    elif required:
         raise Refused(PRECONDITION_REQUIRED)
-    if not request.if_match.contains(etag_of(version).strip('"')):
-        raise Refused(PRECONDITION_FAILED, headers={"ETag": etag_of(version)})
 
 
 def not_modified(reply: Response) -> Response:

@@ -1,0 +1,83 @@
+"""What goes over the wire. Amounts of money are integers in minor units of their currency (ISO 4217)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from core.web import Body
+
+Name = Annotated[str, Meta(min_length=1, max_length=200, examples=["Alice"])]
+Email = Annotated[str, Meta(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=254, examples=["alice@example.com"])]
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", examples=["EUR"])]
+Amount = Annotated[int, Meta(ge=0, le=10**15, examples=[1250], description="in minor units of the currency")]
+Tag = Annotated[str, Meta(min_length=1, max_length=50, pattern="^[^,]+$", examples=["regular"])]
+Tags = Annotated[list[Tag], Meta(max_length=50)]
+
+CustomerStatus = Literal["active", "blocked", "closed"]
+ProductStatus = Literal["active", "retired"]
+OrderStatus = Literal["placed", "completed", "cancelled"]
+
+
+class CustomerBody(Body):
+    name: Name
+    email: Email
+    status: CustomerStatus = "active"
+    tags: Tags = []
+    owner_id: Annotated[UUID, Meta(description="the user whose record it is")] | None = None
+
+
+class CustomerOut(msgspec.Struct):
+    id: UUID
+    name: str
+    email: str
+    status: CustomerStatus
+    tags: list[str]
+    owner_id: UUID | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class CustomerBrief(msgspec.Struct):
+    id: UUID
+    name: str
+    email: str
+    status: CustomerStatus
+
+
+class ProductBody(Body):
+    sku: Annotated[str, Meta(min_length=1, max_length=64, examples=["TEA-250"])]
+    name: Annotated[str, Meta(min_length=1, max_length=200, examples=["Green tea, 250 g"])]
+    description: Annotated[str, Meta(max_length=20_000)] = ""
+    price: Amount
+    currency: Currency
+    status: ProductStatus = "active"
+    tags: Tags = []
+
+
+class ProductOut(msgspec.Struct):
+    id: UUID
+    sku: str
+    name: str
+    description: str
+    price: int
+    currency: str
+    status: ProductStatus
+    tags: list[str]
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class OrderBrief(msgspec.Struct):
+    id: UUID
+    status: OrderStatus
+    currency: str
+    total: int
+    created_at: datetime
+    completed_at: datetime | None
