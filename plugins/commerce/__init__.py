@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from core.registry import Plugin
+from plugins.commerce.api import Ledger
 
 plugin = Plugin(
     name="commerce",
     package=__name__,
     api=1,
+    provides={Ledger: "plugins.commerce.services.ledger:DoubleEntry"},
     permissions=(
         "customers:read",
         "customers:write",
@@ -17,6 +19,7 @@ plugin = Plugin(
         "orders:write",
         "accounts:read",
         "accounts:write",
+        "transfers:read",
     ),
     default_grants={
         "user": ("products:read",),
@@ -29,6 +32,7 @@ plugin = Plugin(
             "orders:read",
             "orders:write",
             "accounts:read",
+            "transfers:read",
         ),
     },
 )

@@ -81,3 +81,62 @@ class OrderBrief(msgspec.Struct):
     total: int
     created_at: datetime
     completed_at: datetime | None
+
+
+# -- money ------------------------------------------------------------------------------------------------------
+
+AccountKind = Literal["customer", "house", "opening"]
+AccountStatus = Literal["open", "closed"]
+Memo = Annotated[str, Meta(max_length=500, examples=["Rent"])]
+
+
+class NewAccount(Body):
+    name: Name
+    currency: Currency
+    kind: Literal["customer", "house"] = "customer"
+    overdraft: Annotated[bool, Meta(description="whether it may go below zero")] = False
+    opening_balance: Amount = 0
+    owner_id: Annotated[UUID, Meta(description="the user whose account it is")] | None = None
+
+
+class AccountBody(Body):
+    name: Name
+    status: AccountStatus = "open"
+
+
+class AccountOut(msgspec.Struct):
+    id: UUID
+    name: str
+    kind: AccountKind
+    currency: str
+    balance: int
+    overdraft: bool
+    status: AccountStatus
+    owner_id: UUID | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class EntryOut(msgspec.Struct):
+    id: UUID
+    posting_id: UUID
+    amount: int
+    balance: int
+    created_at: datetime
+
+
+class NewTransfer(Body):
+    from_account_id: UUID
+    to_account_id: UUID
+    amount: Annotated[int, Meta(gt=0, le=10**15, examples=[1250], description="in minor units of the currency")]
+    memo: Memo = ""
+
+
+class TransferOut(msgspec.Struct):
+    id: UUID
+    from_account_id: UUID
+    to_account_id: UUID
+    amount: int
+    currency: str
+    memo: str
+    created_at: datetime

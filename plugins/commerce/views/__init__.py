@@ -2,5 +2,10 @@
 
 from __future__ import annotations
 
-from plugins.commerce.views import customers as customers, products as products
+from plugins.commerce.views import (
+    accounts as accounts,
+    customers as customers,
+    products as products,
+    transfers as transfers,
+)
 from plugins.commerce.views.routes import routes as routes
