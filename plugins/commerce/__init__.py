@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from core.registry import Plugin
-from plugins.commerce.api import Ledger
+from plugins.commerce.api import Ledger, Orders
 
 plugin = Plugin(
     name="commerce",
     package=__name__,
     api=1,
-    provides={Ledger: "plugins.commerce.services.ledger:DoubleEntry"},
+    provides={
+        Ledger: "plugins.commerce.services.ledger:DoubleEntry",
+        Orders: "plugins.commerce.services.orders:OrderBook",
+    },
     permissions=(
         "customers:read",
         "customers:write",

@@ -44,3 +44,25 @@ class Ledger(Protocol):
     def balance_of(self, account_id: UUID) -> int:
         """In minor units of the account's currency. ``Refused(NOT_FOUND)``."""
         ...
+
+
+class OrderFacts(msgspec.Struct, frozen=True):
+    """What others need to know of an order; ``total`` in minor units of ``currency``."""
+
+    id: UUID
+    customer_id: UUID
+    status: str
+    currency: str
+    total: int
+
+
+class Orders(Protocol):
+    """The orders of the current tenant. Each call locks its order until the current unit of work ends."""
+
+    def facts(self, order_id: UUID) -> OrderFacts:
+        """``Refused(NOT_FOUND)``."""
+        ...
+
+    def complete(self, order_id: UUID) -> None:
+        """Once or again. ``Refused``: NOT_FOUND, CONFLICT for one that was cancelled."""
+        ...

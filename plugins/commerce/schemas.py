@@ -140,3 +140,46 @@ class TransferOut(msgspec.Struct):
     currency: str
     memo: str
     created_at: datetime
+
+
+# -- orders -----------------------------------------------------------------------------------------------------
+
+
+class NewLine(Body):
+    product_id: UUID
+    quantity: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+
+
+class NewOrder(Body):
+    customer_id: UUID
+    lines: Annotated[list[NewLine], Meta(min_length=1, max_length=200)]
+    note: Annotated[str, Meta(max_length=2000)] = ""
+
+
+class OrderBody(Body):
+    status: OrderStatus
+    note: Annotated[str, Meta(max_length=2000)] = ""
+
+
+class LineOut(msgspec.Struct):
+    position: int
+    product_id: UUID
+    sku: str
+    name: str
+    quantity: int
+    unit_price: int
+    total: int
+
+
+class OrderOut(msgspec.Struct):
+    id: UUID
+    customer_id: UUID
+    status: OrderStatus
+    currency: str
+    total: int
+    note: str
+    owner_id: UUID | None
+    completed_at: datetime | None
+    version: int
+    created_at: datetime
+    updated_at: datetime

@@ -5,6 +5,7 @@ from __future__ import annotations
 from plugins.commerce.views import (
     accounts as accounts,
     customers as customers,
+    orders as orders,
     products as products,
     transfers as transfers,
 )
