@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         new_id as new_id,
         utcnow as utcnow,
     )
+    from core.data.repeating import repeatable as repeatable, repeating as repeating
     from core.data.tenancy import (
         DEFAULT as DEFAULT,
         PLATFORM as PLATFORM,
@@ -44,6 +45,8 @@ __getattr__, __dir__, __all__ = face(
         "unit": "core.data.unit:unit",
         "unit_or_none": "core.data.unit:unit_or_none",
         "after_commit": "core.data.unit:after_commit",
+        "repeatable": "core.data.repeating:repeatable",
+        "repeating": "core.data.repeating:repeating",
         "in_steps": "core.data.unit:in_steps",
         "TenantDocument": "core.data.documents:TenantDocument",
         "DEFAULT": "core.data.tenancy:DEFAULT",

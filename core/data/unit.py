@@ -86,7 +86,8 @@ def unit() -> Iterator[Unit]:
         for call in work.before:
             call()
         if db.session.registry.has():
-            db.session.commit()
+            db.session.flush()
+            _commit()
     finally:
         _release()
         _unit.reset(token)
@@ -97,6 +98,19 @@ def unit() -> Iterator[Unit]:
             log.exception("a step after the commit failed", extra={"step": getattr(call, "__qualname__", repr(call))})
     if kept is not None:
         raise kept
+
+
+def _commit() -> None:
+    try:
+        db.session.commit()
+    except Exception as exc:
+        exc.__committing__ = True  # type: ignore[attr-defined]
+        raise
+
+
+def committing(exc: BaseException) -> bool:
+    """Whether it was the commit itself that failed: where the connection was lost, nobody knows what became of it."""
+    return bool(getattr(exc, "__committing__", False))
 
 
 def _release() -> None:

@@ -41,6 +41,7 @@ METRICS: dict[str, Metric] = {
     "job_seconds": Metric("histogram", "Time that jobs ran", ("task",)),
     "outbox_rows_total": Metric("counter", "Outbox rows handed over: path is fast or sweep", ("path",)),
     "events_total": Metric("counter", "Events given to listeners", ("event", "outcome")),
+    "units_repeated_total": Metric("counter", "Units of work run again after a transient fault", ("why",)),
     "duties_total": Metric("counter", "Runs of periodic duties", ("duty", "outcome")),
     "duty_seconds": Metric("histogram", "Time that duties ran", ("duty",)),
     "limited_total": Metric("counter", "Requests refused by a rate limit", ("policy",)),

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from flask import request
 
+from core.data.repeating import is_repeatable, repeatable
 from core.errors import CONFLICT, PRECONDITION_FAILED, PRECONDITION_REQUIRED
 from core.trust import audit
 from core.trust.identity import current_principal
@@ -194,6 +195,8 @@ def restore_view(resource: Resource) -> None:
 
 def _add(resource: Resource, action: str, method: str, rule: str, view: Any, doc: str, **contract: Any) -> None:
     view = typed(view, f"{action}_{resource.kind}", doc, **contract)
+    if all(is_repeatable(rule) for rule in resource.rules.values()):
+        view = repeatable(view)
     getattr(resource.routes, method)(f"{resource.path}{rule}")(resource.guarded(action, view))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from core.data import db
+from core.data import db, repeatable
 from core.errors import CONFLICT, FORBIDDEN, Refused
 from plugins.commerce.api import Move
 from plugins.commerce.models import Account
@@ -14,6 +14,7 @@ from plugins.commerce.services.ledger import DoubleEntry
 OPENING = "Opening balances"
 
 
+@repeatable
 def open_account(body: NewAccount) -> Account:
     """A new account. What is in it comes from the tenant's account for opening balances, so that the books balance."""
     account = Account(
@@ -29,6 +30,7 @@ def open_account(body: NewAccount) -> Account:
     return account
 
 
+@repeatable
 def change(account: Account, body: AccountBody) -> None:
     """Rename, close or open again. ``Refused(CONFLICT)`` for closing one that is not empty."""
     if account.kind == "opening":

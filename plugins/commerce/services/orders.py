@@ -7,7 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from core.contracts import Authorizer, service
-from core.data import db, utcnow
+from core.data import db, repeatable, utcnow
 from core.errors import CONFLICT, FORBIDDEN, NOT_FOUND, VALIDATION_FAILED, FieldFault, Refused
 from core.trust import current_principal
 from plugins.commerce.api import OrderFacts
@@ -34,6 +34,7 @@ class OrderBook:
         return order
 
 
+@repeatable
 def place(body: NewOrder) -> Order:
     """A new order of a customer, by who may write orders or by the user whose customer record it is."""
     customer = db.session.scalar(
@@ -81,6 +82,7 @@ def place(body: NewOrder) -> Order:
     return order
 
 
+@repeatable
 def change(order: Order, body: OrderBody) -> None:
     """Complete or cancel an order, or say something about it. Who owns it may cancel it."""
     if body.status != order.status:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.contracts import Authorizer, service
-from core.data import db
+from core.data import db, repeatable
 from core.errors import NOT_FOUND, VALIDATION_FAILED, FieldFault, Refused
 from core.trust import current_principal
 from plugins.commerce.api import Move
@@ -12,6 +12,7 @@ from plugins.commerce.schemas import NewTransfer
 from plugins.commerce.services.ledger import DoubleEntry
 
 
+@repeatable
 def transfer(body: NewTransfer) -> Transfer:
     """Move money out of an account that the caller may write to.
 
