@@ -178,6 +178,13 @@ def enforce(who: Principal, marks: Marks, id: UUID | None = None) -> Decision | 
     return decision
 
 
+def check_for(who: Principal, permission: str) -> None:
+    """``Refused(FORBIDDEN)`` unless ``who`` holds the permission throughout the tenant."""
+    decision = service(Authorizer).decide(who, permission)
+    if not decision.allowed:
+        raise Refused(FORBIDDEN, f"this needs {' and '.join(decision.missing) or permission}")
+
+
 def scope_of(who: Principal, permission: str, kind: str) -> Scope:
     """The rows of a kind for which ``who`` holds ``permission``. ``Refused(FORBIDDEN)`` where that is none at all."""
     found = service(Authorizer).scope(who, permission, kind)

@@ -12,7 +12,7 @@ from core.contracts import ALL, Principal, ResourceType, Scope
 from core.errors import BootError
 from core.trust.identity import current_principal
 from core.trust.permissions import requires, scope_of
-from core.web.resource import changing, reading
+from core.web.resource import bulk, changing, reading
 from core.web.resource.conditions import Parameter, parameters, relations
 from core.web.resource.shapes import Computed, Include, Many, Shape
 from core.web.resource.sql_store import SqlStore
@@ -20,9 +20,9 @@ from core.web.resource.store import Sort, Store
 from core.web.routes import Routes
 
 READS = ("list", "get", "history")
-WRITES = ("create", "replace", "patch", "delete", "restore")
+WRITES = ("create", "replace", "patch", "delete", "restore", "bulk")
 ACTIONS = READS + WRITES
-SCOPED = ("list", "get", "history", "replace", "patch", "delete", "restore")
+SCOPED = ("list", "get", "history", "replace", "patch", "delete", "restore", "bulk")
 
 Access = str | Callable[[Any], Any]
 """A permission, or one of the marks ``public`` and ``signed_in`` themselves."""
@@ -77,7 +77,7 @@ class Resource:
         if faults := self._faults():
             raise BootError(*(f"resource {path}: {fault}" for fault in faults))
         for action in self.actions:
-            (reading.VIEWS | changing.VIEWS)[action](self)
+            (reading.VIEWS | changing.VIEWS | bulk.VIEWS)[action](self)
 
     # -- what it is --
 
