@@ -38,6 +38,7 @@ ROOMS = (
     "core.registry.standins",
     "core.web.replies",
     "core.web.idempotency",
+    "core.web.import_records",
     "core.web.edge",
     "core.web.health",
     "core.web.openapi",

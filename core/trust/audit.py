@@ -74,6 +74,7 @@ class AuditEntry(db.Model):  # type: ignore[name-defined]
     __table_args__ = (
         sa.UniqueConstraint("seq"),
         sa.Index(None, "tenant_id", "at", "id"),
+        sa.Index(None, "tenant_id", "kind", "resource_id", "id"),
         sa.Index("ix_core_audit_unsealed", "id", postgresql_where=sa.text("seq is null")),
     )
 

@@ -137,6 +137,8 @@ def describe(
         kinds = (JSON, *((also,) if isinstance(also, str) else also))
         content = {kind: {"schema": schema, "example": example} for kind in kinds}
         made["requestBody"] = {"required": True, "content": content}
+    if consumes := endpoint.marks.notes.get("consumes"):
+        made["requestBody"] = {"required": True, "content": {kind: {"schema": {"type": "string"}} for kind in consumes}}
     made["responses"] = {
         str(signature.status): _success(endpoint, signature.status, signature.reply, schema_of),
         **{

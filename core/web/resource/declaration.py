@@ -12,17 +12,19 @@ from core.contracts import ALL, Principal, ResourceType, Scope
 from core.errors import BootError
 from core.trust.identity import current_principal
 from core.trust.permissions import requires, scope_of
-from core.web.resource import bulk, changing, reading
+from core.web.resource import bulk, changing, exporting, importing, reading
 from core.web.resource.conditions import Parameter, parameters, relations
 from core.web.resource.shapes import Computed, Include, Many, Shape
 from core.web.resource.sql_store import SqlStore
 from core.web.resource.store import Sort, Store
 from core.web.routes import Routes
 
-READS = ("list", "get", "history")
-WRITES = ("create", "replace", "patch", "delete", "restore", "bulk")
+READS = ("list", "get", "history", "export")
+WRITES = ("create", "replace", "patch", "delete", "restore", "bulk", "import")
 ACTIONS = READS + WRITES
-SCOPED = ("list", "get", "history", "replace", "patch", "delete", "restore", "bulk")
+SCOPED = ("list", "get", "history", "export", "replace", "patch", "delete", "restore", "bulk")
+
+VIEWS = reading.VIEWS | changing.VIEWS | bulk.VIEWS | importing.VIEWS | exporting.VIEWS
 
 Access = str | Callable[[Any], Any]
 """A permission, or one of the marks ``public`` and ``signed_in`` themselves."""
@@ -77,7 +79,7 @@ class Resource:
         if faults := self._faults():
             raise BootError(*(f"resource {path}: {fault}" for fault in faults))
         for action in self.actions:
-            (reading.VIEWS | changing.VIEWS | bulk.VIEWS)[action](self)
+            VIEWS[action](self)
 
     # -- what it is --
 
@@ -91,7 +93,8 @@ class Resource:
 
     def permission(self, action: str) -> Access:
         word = "read" if action in READS else "write"
-        return self.permissions.get(action, f"{self.declared.word}:{word}")
+        alike = {"import": "create", "export": "list"}.get(action, action)
+        return self.permissions.get(action, self.permissions.get(alike, f"{self.declared.word}:{word}"))
 
     def guarded(self, action: str, view: Callable[..., Any]) -> Callable[..., Any]:
         """The view, marked with who may call it."""
@@ -114,7 +117,7 @@ class Resource:
                 raise BootError(f"resource {self.path}: actions has {told}; take some of {', '.join(ACTIONS)}")
             return tuple(action for action in ACTIONS if action in actions)
         lacking = {action for action in ("replace", "patch") if self.body is None or not self.store.versioned}
-        lacking |= {"create"} if self.create is None else set()
+        lacking |= {"create", "import"} if self.create is None else set()
         lacking |= set() if self.store.soft else {"restore"}
         return tuple(action for action in ACTIONS if action not in lacking)
 
@@ -133,8 +136,11 @@ class Resource:
                 found.append(f"{action} needs body=, the Struct that it takes")
         if "restore" in self.actions and not self.store.soft:
             found.append("restore needs deleted rows to be kept: derive the model from core.data.SoftDeleted")
-        if "create" in self.actions and self.create is None:
-            found.append("create needs body=, the Struct that it takes")
+        found += (
+            f"{action} needs body=, the Struct that it takes"
+            for action in ("create", "import")
+            if action in self.actions and self.create is None
+        )
         for name, told in self.include.items():
             if isinstance(told, Many) and not told.sort.removeprefix("-"):
                 found.append(f"include {name!r} has no sort")

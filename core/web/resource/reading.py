@@ -41,7 +41,7 @@ def typed(view: Callable[..., Any], name: str, doc: str, /, **annotations: Any) 
 
 
 def list_view(resource: Resource) -> None:
-    query_kind = query_type(f"{resource.plural.title()}Query", resource.parameters, _list_parameters(resource), True)
+    query_kind = query_type(f"{resource.plural.title()}Query", resource.parameters, list_parameters(resource), True)
 
     def view(query: Any) -> Any:
         return page(resource, query)
@@ -91,7 +91,7 @@ def wanted_of(resource: Resource, query: Any) -> tuple[Wanted, Callable[[Any], A
     return wanted, build, dict(told.related)
 
 
-def _list_parameters(resource: Resource) -> dict[str, tuple[Any, Any, str]]:
+def list_parameters(resource: Resource) -> dict[str, tuple[Any, Any, str]]:
     names = tuple(f"{way}{sort.field}" for sort in resource.sorts for way in ("", "-"))
     default = f"{'-' if resource.sorts[0].descending else ''}{resource.sorts[0].field}"
     found: dict[str, tuple[Any, Any, str]] = {

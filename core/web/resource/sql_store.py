@@ -153,6 +153,12 @@ class SqlStore:
         db.session.flush()
         return entity
 
+    def added_many(self, values: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+        entities = [self.model(**each) for each in values]
+        db.session.add_all(entities)
+        db.session.flush()
+        return entities
+
     def changed(self, entity: Any, values: Mapping[str, Any]) -> None:
         for name, value in values.items():
             if getattr(entity, name) != value:

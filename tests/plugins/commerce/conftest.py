@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from shop import Shop
-
-from core.contracts import Authorizer, service
-from core.data import DEFAULT, acting_in
+from shop import Shop, administrator
 
 
 @pytest.fixture
@@ -18,9 +15,5 @@ def alice(client: Any) -> Shop:
 
 
 @pytest.fixture
-def admin(client: Any, board: Flask) -> Shop:
-    """Somebody who may do everything in the tenant ``default``."""
-    shop = Shop(client, "admin@example.com")
-    with board.app_context(), acting_in(DEFAULT):
-        service(Authorizer).assign(shop.user_id, "admin")
-    return shop
+def admin(board: Flask) -> Shop:
+    return administrator(board)

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from flask import Flask
+
+from core.contracts import Authorizer, service
+from core.data import DEFAULT, acting_in
+
 API = "/api/commerce"
 
 
@@ -49,3 +54,11 @@ class Shop:
         assert made.status_code == 201, made.text
         found: dict[str, Any] = made.json
         return found
+
+
+def administrator(board: Flask) -> Shop:
+    """Somebody who may do everything in the tenant ``default``."""
+    shop = Shop(board.test_client(), "admin@example.com")
+    with board.app_context(), acting_in(DEFAULT):
+        service(Authorizer).assign(shop.user_id, "admin")
+    return shop
