@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = (
     "core.telemetry",
     "core.data.models",
+    "core.data.slow",
     "core.data.redis",
     "core.data.outbox",
     "core.trust.permissions",

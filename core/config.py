@@ -68,6 +68,9 @@ class BoardSettings:
     database_url: str = env(doc="PostgreSQL, e.g. postgresql://user:password@host:5432/name")
     migration_database_url: str = env(default="", doc="the tables' owner, when the app's own role owns nothing")
     database_pool: Annotated[int, Meta(ge=1, le=200)] = env(default=10, doc="connections a process, at most")
+    slow_query_ms: Annotated[int, Meta(ge=0)] = env(
+        default=500, doc="milliseconds after which a statement is logged with its plan; 0: never"
+    )
     redis_url: str = env(doc="Redis or Valkey, e.g. redis://host:6379/0 or rediss://…")
     redis_tls_verify: bool = env(default=True, doc="check the certificate of a rediss:// server")
     mongodb_uri: str = env(doc="MongoDB, e.g. mongodb://host:27017/pegboard")

@@ -54,8 +54,9 @@ def import_under_fire(
             if done.is_set():
                 return
             time.sleep(dice.random() * 0.05)
-            [worker, *_] = Path(f"/proc/{web.pid}/task/{web.pid}/children").read_text().split()
-            os.kill(int(worker), signal.SIGKILL)
+            while not (workers := Path(f"/proc/{web.pid}/task/{web.pid}/children").read_text().split()):
+                time.sleep(0.02)  # the last one that was killed has no successor yet
+            os.kill(int(workers[0]), signal.SIGKILL)
 
     thread = threading.Thread(target=fire)
     thread.start()

@@ -21,12 +21,16 @@ log = logging.getLogger(__name__)
 
 
 class Unit:
-    """One unit of work. ``notes`` is where other rooms gather what they do after the commit."""
+    """One unit of work. ``notes`` is where other rooms gather what they do after the commit.
+
+    What is in ``ended`` is called when the unit is over, whatever became of it.
+    """
 
     def __init__(self) -> None:
         self.notes: dict[str, Any] = {}
         self.before: list[Callable[[], None]] = []
         self.after: list[Callable[[], None]] = []
+        self.ended: list[Callable[[], None]] = []
 
     def before_commit(self, call: Callable[[], None]) -> None:
         """Call this last thing within the transaction; an exception rolls everything back."""
@@ -91,11 +95,8 @@ def unit() -> Iterator[Unit]:
     finally:
         _release()
         _unit.reset(token)
-    for call in work.after:
-        try:
-            call()
-        except Exception:
-            log.exception("a step after the commit failed", extra={"step": getattr(call, "__qualname__", repr(call))})
+        _each(work.ended)
+    _each(work.after)
     if kept is not None:
         raise kept
 
@@ -111,6 +112,14 @@ def _commit() -> None:
 def committing(exc: BaseException) -> bool:
     """Whether it was the commit itself that failed: where the connection was lost, nobody knows what became of it."""
     return bool(getattr(exc, "__committing__", False))
+
+
+def _each(calls: list[Callable[[], None]]) -> None:
+    for call in calls:
+        try:
+            call()
+        except Exception:
+            log.exception("a step after the commit failed", extra={"step": getattr(call, "__qualname__", repr(call))})
 
 
 def _release() -> None:
