@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,8 +10,11 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from core.config import BoardSettings
 from core.data.migrations import MigrationError, Migrations
+from core.data.models import psycopg_url
 from core.errors import BootError
+from core.telemetry import scrub
 
 group = click.Group("db", help="Bring the database up, or one plugin down; write and check migrations.")
 
@@ -26,13 +30,20 @@ def _board() -> Iterator[Migrations]:
 
 @group.command()
 @click.option("--plugin", metavar="NAME", help="Only this plugin (or core).")
+@click.option("--dry-run", is_flag=True, help="Say what would be applied, and apply nothing.")
 @with_appcontext
-def upgrade(plugin: str | None) -> None:
+def upgrade(plugin: str | None, dry_run: bool) -> None:
     """Apply every migration that is missing.
 
     The board's come first, then each plugin's; then the indexes of documents.
     """
     with _board() as board:
+        if dry_run:
+            for step in (plan := board.plan_upgrade(plugin)):
+                click.echo(f"would be applied: {step}")
+            if not plan:
+                click.echo("nothing to do")
+            return
         if not board.upgrade(plugin):
             click.echo("nothing to do")
     _index_documents()
@@ -133,3 +144,26 @@ def check() -> None:
     if found:
         raise SystemExit(1)
     click.echo(f"{len(board.histories)} histories agree with models and database")
+
+
+@group.command()
+@click.option("--json", "as_json", is_flag=True, help="As data, with every field.")
+@with_appcontext
+def locks(as_json: bool) -> None:
+    """Show who waits for whom, the session that holds all others up first."""
+    import psycopg
+
+    from core.ops import db_locks
+
+    settings: BoardSettings = current_app.extensions["pegboard.settings"]
+    try:
+        found = db_locks.sessions(psycopg_url(settings.migration_database_url or settings.database_url))
+    except psycopg.Error as exc:
+        words = str(exc).strip().splitlines() or [type(exc).__name__]
+        raise click.ClickException(f"PostgreSQL did not answer: {scrub(words[0])}") from exc
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    elif not found:
+        click.echo("nobody waits for anybody")
+    for row in [] if as_json else found:
+        click.echo(db_locks.told(row))

@@ -88,7 +88,9 @@ class Shelf:
     metadata: sa.MetaData = dataclasses.field(default_factory=lambda: sa.MetaData(naming_convention=NAMING))
     said: list[str] = dataclasses.field(default_factory=list)
 
-    def script(self, name: str, revision: str, body: str, *, back: str = "pass", after: str | None = None) -> None:
+    def script(
+        self, name: str, revision: str, body: str, *, back: str = "pass", after: str | None = None, head: str = ""
+    ) -> None:
         """Write one revision by hand; it follows the one numbered before it."""
         if name not in self.names:
             self.names.append(name)
@@ -102,6 +104,7 @@ from alembic import op
 from core.data.migrations import fence
 revision, down_revision = {revision!r}, {before!r}
 HERE = pathlib.Path({str(self.folder)!r})
+{head}
 def upgrade():
 {textwrap.indent(textwrap.dedent(body).strip(), "    ")}
 def downgrade():

@@ -7,7 +7,7 @@ time; a second waits and then finds nothing to do. Alembic is imported only once
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from core.config import BoardSettings
 from core.data.migrations import roles
 from core.data.migrations.connection import MigrationError, MigrationSettings, alone, engine, explained
 from core.data.migrations.history import History, of_board, of_plugin, orphans, read_versions
+from core.data.migrations.locks import watched
 from core.data.migrations.scripts import Standing, Step, configure, missing, read_scripts, standing
 from core.data.models import db
 
@@ -107,6 +108,18 @@ class Migrations:
                 self._grant(connection)
                 return done
 
+    def plan_upgrade(self, only: str | None = None) -> list[Step]:
+        """What ``upgrade`` would apply, in that order."""
+        chosen = {each: self.scripts(each) for each in ([self.find(only)] if only else self.histories)}
+        with self.engine() as made, _looking(made) as connection:
+            versions = read_versions(connection, chosen)
+        steps = []
+        for history, scripts in chosen.items():
+            at: Any = tuple(versions.at.get(history.name, ()))
+            with explained(lambda history=history: history.name, self.settings):  # type: ignore[misc]
+                steps += [_step(history, step) for step in scripts._upgrade_revs("head", at)]
+        return steps
+
     def plan_downgrade(self, name: str, target: str) -> list[Step]:
         """What ``downgrade`` would undo, in that order."""
         history = self.find(name)
@@ -160,18 +173,27 @@ class Migrations:
 
         done: list[Step] = []
         under_way: list[Step] = []
+        scripts_under_way: list[Any] = []
 
         def walk(heads: Any, context: Any) -> Iterator[Any]:
             for step in choose(heads):
                 still_alone()
                 under_way[:] = [_step(history, step)]
+                scripts_under_way[:] = [step.revision]
                 yield step
                 done.append(under_way.pop())
                 self.say(str(done[-1]))
 
         settings = configure(history, connection, **options(history, self.metadata))
-        where = explained(lambda: str(under_way[0] if under_way else history.name), self.settings)
-        with where, EnvironmentContext(settings, scripts, fn=walk):
+
+        def where() -> str:
+            return str(under_way[0] if under_way else history.name)
+
+        def reasons() -> Mapping[str, Any]:
+            return getattr(scripts_under_way[0].module, "locks", {}) if scripts_under_way else {}
+
+        told = explained(where, self.settings)
+        with watched(connection, where, reasons, self.say), told, EnvironmentContext(settings, scripts, fn=walk):
             scripts.run_env()
         return done
 
