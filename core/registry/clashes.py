@@ -17,10 +17,16 @@ class Holder(Protocol):
 
 
 def provider_faults(plugins: Iterable[Plugin]) -> list[str]:
-    """Contracts with one answer that two plugins provide."""
+    """Contracts with one answer that two plugins provide, and answers of one name."""
     holders: dict[type, str] = {}
+    named: dict[tuple[type, str], str] = {}
     faults = []
     for plugin in plugins:
+        for contract, name, _ in plugin.answers():
+            first = named.setdefault((contract, name), plugin.name)
+            if first != plugin.name:
+                told = f"both provide {contract.__name__} as {name!r}"
+                faults.append(f"plugins {first} and {plugin.name}: {told}; give one of them another name")
         for contract in plugin.provides:
             first = holders.setdefault(contract, plugin.name)
             if contract in ONE and first != plugin.name:

@@ -27,8 +27,9 @@ class Plugin:
 
     ``name`` is also its entry point and its prefix for URLs, tables and settings. ``requires`` must be on and is
     loaded first; ``after`` is loaded first if it is on. ``settings`` is a frozen dataclass (see ``core.config``).
-    ``provides`` maps a contract to ``"module:attribute"``, imported on first use. ``default_grants`` are merged
-    into the built-in roles. ``public_paths`` lists routes outside ``/api/<name>``.
+    ``provides`` maps a contract to ``"module:attribute"``, imported on first use; a contract with many answers also to
+    several of them, by names of their own. ``default_grants`` are merged into the built-in roles.
+    ``public_paths`` lists routes outside ``/api/<name>``.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Plugin:
     requires: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     settings: type | None = None
-    provides: Mapping[type, str] = dataclasses.field(default_factory=dict)
+    provides: Mapping[type, str | Mapping[str, str]] = dataclasses.field(default_factory=dict)
     permissions: tuple[str, ...] = ()
     default_grants: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     public_paths: tuple[str, ...] = ()
@@ -64,9 +65,13 @@ class Plugin:
                 yield f"plugin {self.name}: {told}, not an instance of one; write settings={cls}"
             else:
                 yield f"plugin {self.name}: {told}; declare the class with @dataclass(frozen=True, kw_only=True)"
+        for _, _, place in self.answers():
+            if not isinstance(place, str) or ":" not in place:
+                yield f"plugin {self.name}: provides {place!r}; write it as 'package.module:attribute'"
         for contract, target in self.provides.items():
-            if not isinstance(target, str) or ":" not in target:
-                yield f"plugin {self.name}: provides {target!r}; write it as 'package.module:attribute'"
+            if not isinstance(target, str) and contract not in MANY:
+                told = f"provides several of {getattr(contract, '__name__', contract)}, which has one answer"
+                yield f"plugin {self.name}: {told}; name one"
             if not isinstance(contract, type) or (
                 contract.__module__ == "core.contracts" and contract not in (*ONE, *MANY)
             ):
@@ -77,6 +82,13 @@ class Plugin:
         for path in self.public_paths:
             if cure := addresses.path_cure(path):
                 yield f"plugin {self.name}: public path {path!r} is not one that a plugin may have; {cure}"
+
+    def answers(self) -> Iterator[tuple[type, str, str]]:
+        """What it provides: each contract, the answer's name (the plugin's own unless told), and where it is."""
+        for contract, target in self.provides.items():
+            named = target if isinstance(target, Mapping) else {self.name: target}
+            for name, place in named.items():
+                yield contract, name, place
 
     def _odd_types(self) -> Iterator[str]:
         """Fields that hold something else than they are for; in place of a tuple a text would be its letters."""

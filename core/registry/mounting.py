@@ -79,8 +79,8 @@ def _import_part(entry: Mounted, part: str) -> ModuleType | None:
 
 def _provide(app: Flask, entry: Mounted) -> None:
     services: Services = app.extensions["pegboard.services"]
-    for contract, target in entry.plugin.provides.items():
-        services.provide(contract, entry.plugin.name, _maker(target))
+    for contract, name, target in entry.plugin.answers():
+        services.provide(contract, name, _maker(target))
 
 
 def _maker(target: str) -> Callable[[], Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.contracts import PersonalData, ReportSource
 from core.registry import Plugin
 from plugins.commerce.api import Ledger, Orders
 
@@ -10,6 +11,8 @@ plugin = Plugin(
     package=__name__,
     api=1,
     provides={
+        PersonalData: "plugins.commerce.services.personal:CustomerData",
+        ReportSource: {"sales": "plugins.commerce.services.reports:Sales"},
         Ledger: "plugins.commerce.services.ledger:DoubleEntry",
         Orders: "plugins.commerce.services.orders:OrderBook",
     },

@@ -74,6 +74,30 @@ class ProductOut(msgspec.Struct):
     updated_at: datetime
 
 
+class ProductSearch(Body):
+    q: Annotated[str, Meta(min_length=1, max_length=200, description="words, as in a web search")]
+    limit: Annotated[int, Meta(ge=1, le=50)] = 20
+
+
+class Found(msgspec.Struct):
+    """A product that was found; ``highlight`` is HTML with ``<mark>`` around what was asked for."""
+
+    id: UUID
+    sku: str
+    name: str
+    price: int
+    currency: str
+    rank: float
+    highlight: str
+
+
+class SearchResult(msgspec.Struct):
+    """The best first. ``alike``: nothing has these words, and this is spelt like them."""
+
+    items: list[Found]
+    alike: bool
+
+
 class OrderBrief(msgspec.Struct):
     id: UUID
     status: OrderStatus
@@ -183,3 +207,36 @@ class OrderOut(msgspec.Struct):
     version: int
     created_at: datetime
     updated_at: datetime
+
+
+# -- reports ----------------------------------------------------------------------------------------------------
+
+
+class ReportQuery(Body):
+    since: Annotated[str, Meta(max_length=40, description="RFC 3339; from then on", examples=["2026-01-01T00:00:00Z"])]
+    until: Annotated[str, Meta(max_length=40, description="RFC 3339; before then", examples=["2026-02-01T00:00:00Z"])]
+
+
+class Revenue(msgspec.Struct):
+    currency: str
+    orders: int
+    total: int
+    customers: int
+
+
+class Sold(msgspec.Struct):
+    product_id: UUID
+    sku: str
+    currency: str
+    quantity: int
+    total: int
+
+
+class SalesOut(msgspec.Struct):
+    """``placed`` counts the orders placed in the interval by what became of them; the rest is of those completed."""
+
+    since: datetime
+    until: datetime
+    placed: dict[str, int]
+    revenue: list[Revenue]
+    products: list[Sold]

@@ -1,4 +1,4 @@
-"""Ten thousand transfers by 64 clients in all directions, also while workers are killed: every cent is accounted for."""
+"""Ten thousand transfers by 64 clients, also while workers are killed: every cent is accounted for."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from plugins.commerce.views import (
     customers as customers,
     orders as orders,
     products as products,
+    reports as reports,
     transfers as transfers,
 )
 from plugins.commerce.views.routes import routes as routes

@@ -1,10 +1,12 @@
-"""Products."""
+"""Products, and finding them."""
 
 from __future__ import annotations
 
+from core.trust import requires
 from core.web import Resource
 from plugins.commerce.models import PRODUCT
-from plugins.commerce.schemas import ProductBody, ProductOut
+from plugins.commerce.schemas import ProductBody, ProductOut, ProductSearch, SearchResult
+from plugins.commerce.services.search import search
 from plugins.commerce.views.routes import routes
 
 products = Resource(
@@ -17,3 +19,10 @@ products = Resource(
     sorts=("-created_at", "name", "price"),
     search=("search_vector", "english"),
 )
+
+
+@routes.get("/products/search")
+@requires("products:read")
+def search_products(query: ProductSearch) -> SearchResult:
+    """Find products for sale by words in name, number and description, or by a name that is spelt alike."""
+    return search(query)
