@@ -69,6 +69,10 @@ levers: $(READY) ## Measure one by one what saves memory and time
 bench-http: $(READY) ## Load two routes, beside Express and Sequelize where Node is installed
 	$(PY) -m benchmarks.http $(ARGS)
 
+.PHONY: bench-data
+bench-data: $(READY) ## List, read and add rows of a resource, beside the same
+	$(PY) -m benchmarks.data $(ARGS)
+
 .PHONY: bench-auth
 bench-auth: $(READY) ## Refreshes, and others' waits while people log in, beside the same
 	$(PY) -m benchmarks.auth $(ARGS)

@@ -12,12 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import os
-import statistics
 import time
-import urllib.request
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,12 +21,12 @@ import psycopg
 
 from benchmarks.common import counting_statements, record, testbed
 from benchmarks.contenders import Contender, Posts, board, express, install_peer
+from benchmarks.rounds import ENVIRON, Figures, alternating, post, tell
 from core.data.models import new_id
 from core.data.tenancy import DEFAULT
 from plugins.auth.hashers import NEW
 
 CLIENTS = 16
-ROUNDS = 3
 SECONDS = 3.0
 COUNTED = 50  # refreshes whose statements are counted
 RATE = 100.0  # of the trivial route, a second
@@ -41,17 +36,6 @@ ACCOUNTS = 256  # one account may log in 20 times a minute
 PASSWORD = "correct horse battery"
 
 REFRESH, LOG_IN, TRIVIAL = "/api/auth/refresh", "/api/auth/login", "/api/auth/csrf"
-
-ENVIRON = {
-    "RATE_LIMIT": "0",
-    "TRUSTED_PROXIES": "1",
-    "LOG_LEVEL": "WARNING",
-    "API_URL": "http://127.0.0.1",
-    "JWT_ACCESS_SECRET": os.urandom(24).hex(),
-    "DATABASE_POOL": "10",
-}
-
-Figures = dict[str, float]
 
 
 def email(number: int) -> str:
@@ -78,12 +62,6 @@ def fill(url: str, *, peer: bool) -> None:
             admin.execute("vacuum analyze peer_users")
 
 
-def post(server: Contender, path: str, body: dict[str, str]) -> dict[str, Any]:
-    request = urllib.request.Request(server.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as reply:
-        return dict(json.load(reply))
-
-
 def signed_in(server: Contender, number: int) -> dict[str, Any]:
     return post(server, LOG_IN, {"email": email(number), "password": PASSWORD})
 
@@ -91,17 +69,6 @@ def signed_in(server: Contender, number: int) -> dict[str, Any]:
 def walk(server: Contender, number: int) -> dict[str, str]:
     """What the first refresh of a new session sends."""
     return {"refresh_token": signed_in(server, number)["refresh_token"]}
-
-
-def alternating(servers: list[Contender], measured: Callable[[Contender], Figures]) -> dict[str, Figures]:
-    """Median figures by name, the rounds in alternation."""
-    rounds: dict[str, list[Figures]] = {server.name: [] for server in servers}
-    for _ in range(ROUNDS):
-        for server in servers:
-            rounds[server.name].append(measured(server))
-    return {
-        name: {key: statistics.median(one[key] for one in taken) for key in taken[0]} for name, taken in rounds.items()
-    }
 
 
 # -- refreshing ---------------------------------------------------------------------------------------------------
@@ -116,15 +83,18 @@ def refreshing(servers: list[Contender]) -> dict[str, Figures]:
         for server in servers
     }
 
-    def one_round(server: Contender, seconds: float = SECONDS) -> Figures:
+    by_name = {server.name: server for server in servers}
+
+    def one_round(name: str, seconds: float = SECONDS) -> Figures:
+        server = by_name[name]
         figures = server.load(REFRESH, "", CLIENTS, seconds, posts=walks[server.name])
         if figures["failed"]:
             raise SystemExit(f"{server.name} refused {figures['failed']:.0f} refreshes:\n{server.log()}")
         return figures
 
-    for server in servers:
-        one_round(server, 1)
-    return alternating(servers, one_round)
+    for name in by_name:
+        one_round(name, 1)
+    return alternating(list(by_name), one_round)
 
 
 def statements(server: Contender, superuser_url: str, log: Path) -> float:
@@ -139,24 +109,10 @@ def statements(server: Contender, superuser_url: str, log: Path) -> float:
 def measure_refreshing(
     servers: list[Contender], processes: int, database: tuple[str, Path], keep: bool, versions: dict[str, str]
 ) -> None:
-    what = f"refresh, {processes} process{'es' * (processes > 1)}"
     found = refreshing(servers)
-    told = []
     for server in servers:
-        figures = found[server.name]
-        sql, mib = statements(server, *database), server.memory()
-        told.append(
-            f"{server.name} {figures['rate']:.0f}/s, p50 {figures['p50']:.0f} ms, p99 {figures['p99']:.0f},"
-            f" CPU {figures['cpu_ms']:.2f} ms, SQL {sql:.1f}, {mib:.0f} MiB"
-        )
-        print(f"{what:<22} {told[-1]}", flush=True)
-    ratio = ""
-    if len(servers) > 1:
-        ours, theirs = (found[server.name] for server in servers)
-        ratio = f"{ours['rate'] / theirs['rate']:.2f} × Express, {ours['cpu_ms'] / theirs['cpu_ms']:.2f} × its CPU"
-        print(f"{'':<22} {ratio}", flush=True)
-    if keep:
-        record(f"auth, refresh, {processes} proc.", "; ".join(told), ratio, versions)
+        found[server.name] |= {"sql": statements(server, *database), "mib": server.memory()}
+    tell("refresh", "auth", processes, found, keep, versions)
 
 
 # -- while people log in ------------------------------------------------------------------------------------------
@@ -166,7 +122,11 @@ def storming(servers: list[Contender]) -> dict[str, Figures]:
     tokens = {server.name: signed_in(server, 0)["access_token"] for server in servers}
     people = Posts([{"email": email(number), "password": PASSWORD} for number in range(ACCOUNTS)])
 
-    def one_round(server: Contender) -> Figures:
+    by_name = {server.name: server for server in servers}
+
+    def one_round(name: str) -> Figures:
+        server = by_name[name]
+
         def trivial() -> Figures:
             return server.load(TRIVIAL, tokens[server.name], CLIENTS, SECONDS, rate=RATE)
 
@@ -177,7 +137,7 @@ def storming(servers: list[Contender]) -> dict[str, Figures]:
             beside = trivial()
             log_ins = storm.result()
         if idle["failed"] or beside["failed"] or log_ins["failed"]:
-            raise SystemExit(f"{server.name} refused some requests of the storm:\n{server.log()}")
+            raise SystemExit(f"{server.name} refused some of {idle}, {beside}, {log_ins}:\n{server.log()}")
         return {
             "idle p50": idle["p50"],
             "idle p99": idle["p99"],
@@ -190,7 +150,7 @@ def storming(servers: list[Contender]) -> dict[str, Figures]:
     for server in servers:
         server.load(TRIVIAL, tokens[server.name], CLIENTS, 1)
         server.load(LOG_IN, "", STORMING, 1, posts=people)
-    return alternating(servers, one_round)
+    return alternating(list(by_name), one_round)
 
 
 def measure_storming(servers: list[Contender], keep: bool, versions: dict[str, str]) -> None:

@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import os
-import statistics
 import sys
 import urllib.request
 from pathlib import Path
@@ -23,28 +20,19 @@ import psycopg
 
 from benchmarks.common import ROOT, counting_statements, record, testbed
 from benchmarks.contenders import Contender, board, express, install_peer
+from benchmarks.rounds import ENVIRON, Figures, alternating, sign_up, tell
 from core.data.models import new_id
 from core.data.tenancy import DEFAULT
 
 ROWS = 1000
 CONNECTIONS = 16
-ROUNDS = 3
 SECONDS = 3.0
 COUNTED = 100  # requests whose statements are counted
 CROWD = 32  # clients on a pool of 10
 
 SAMPLE = str(ROOT / "tests" / "sample")  # on the import path, the tests' plugin counts as installed
 
-ENVIRON = {
-    "PYTHONPATH": SAMPLE,
-    "RATE_LIMIT": "0",
-    "LOG_LEVEL": "WARNING",
-    "API_URL": "http://127.0.0.1",
-    "JWT_ACCESS_SECRET": os.urandom(24).hex(),
-    "DATABASE_POOL": "10",
-}
-
-Figures = dict[str, float]
+SETTINGS = {**ENVIRON, "PYTHONPATH": SAMPLE}
 
 
 def fill(url: str) -> UUID:
@@ -61,16 +49,6 @@ def fill(url: str) -> UUID:
     return ids[ROWS // 2]
 
 
-def sign_up(server: Contender) -> str:
-    """An access token of a new account; both contenders hold the key that signed it."""
-    body = {"email": "alice@example.com", "password": "correct horse battery", "display_name": "Alice"}
-    request = urllib.request.Request(
-        f"{server.url}/api/auth/register", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=10) as reply:
-        return str(json.load(reply)["access_token"])
-
-
 def statements(server: Contender, path: str, token: str, superuser_url: str, log: Path) -> float:
     """SQL statements a request, ``begin`` and ``commit`` among them."""
     request = urllib.request.Request(server.url + path, headers={"Authorization": f"Bearer {token}"})
@@ -82,24 +60,10 @@ def statements(server: Contender, path: str, token: str, superuser_url: str, log
 
 
 def compare(servers: list[Contender], path: str, token: str) -> dict[str, Figures]:
-    """Median figures by name, the rounds in alternation."""
-    rounds: dict[str, list[Figures]] = {server.name: [] for server in servers}
+    by_name = {server.name: server for server in servers}
     for server in servers:
         server.load(path, token, CONNECTIONS, 1)
-    for _ in range(ROUNDS):
-        for server in servers:
-            rounds[server.name].append(server.load(path, token, CONNECTIONS, SECONDS))
-    return {
-        name: {key: statistics.median(one[key] for one in taken) for key in taken[0]} for name, taken in rounds.items()
-    }
-
-
-def line(what: str, name: str, figures: Figures, extra: str = "") -> None:
-    print(
-        f"{what:<22} {name:<8} {figures['rate']:>6.0f} requests/s  p50 {figures['p50']:>6.1f} ms  "
-        f"p99 {figures['p99']:>6.1f} ms  CPU {figures['cpu_ms']:>5.2f} ms  {extra}",
-        flush=True,
-    )
+    return alternating(list(by_name), lambda name: by_name[name].load(path, token, CONNECTIONS, SECONDS))
 
 
 def main() -> None:
@@ -110,7 +74,7 @@ def main() -> None:
     if not node:
         print("Node or npm is not here: the board is measured alone")
     sys.path.insert(0, SAMPLE)
-    with testbed(**ENVIRON) as (servers, bed):
+    with testbed(**SETTINGS) as (servers, bed):
         one_id = fill(bed.superuser_url)
         assert servers.postgres
         paths = {"one row": f"/api/shelf/books/{one_id}", "list of 20": "/api/shelf/books?limit=20"}
@@ -123,7 +87,7 @@ def main() -> None:
                     # As its users would have it: a role that no policy binds, the tenant in each query.
                     running.append(express(processes, bed.superuser_url))
                     stack.callback(running[1].close)
-                token = token or sign_up(running[0])
+                token = token or sign_up(running[0])["access_token"]
                 measure(running, processes, paths, token, (bed.superuser_url, servers.postgres.log), given.record, node)
 
 
@@ -138,35 +102,20 @@ def measure(
 ) -> None:
     for what, path in paths.items():
         found = compare(running, path, token)
-        told = []
         for server in running:
-            figures = found[server.name]
-            figures["sql"], figures["mib"] = statements(server, path, token, *database), server.memory()
-            line(
-                f"{what}, {processes} process{'es' * (processes > 1)}",
-                server.name,
-                figures,
-                f"SQL {figures['sql']:.1f}  {figures['mib']:.0f} MiB",
-            )
-            told.append(
-                f"{server.name} {figures['rate']:.0f}/s, p50 {figures['p50']:.0f} ms, p99 {figures['p99']:.0f},"
-                f" CPU {figures['cpu_ms']:.2f} ms, SQL {figures['sql']:.1f}, {figures['mib']:.0f} MiB"
-            )
-        ratio = ""
-        if len(running) > 1:
-            ours, theirs = (found[server.name] for server in running)
-            ratio = f"{ours['rate'] / theirs['rate']:.2f} × Express, {ours['cpu_ms'] / theirs['cpu_ms']:.2f} × its CPU"
-            print(f"{'':<22} {ratio}")
-        if keep:
-            record(f"http, {what}, {processes} proc.", "; ".join(told), ratio, {"Node": node} if node else {})
+            sql = statements(server, path, token, *database)
+            found[server.name] |= {"sql": sql, "mib": server.memory()}
+        tell(what, "http", processes, found, keep, {"Node": node} if node else {})
     if processes == 1:
         for server in running:
             crowd = server.load(paths["list of 20"], token, CROWD, SECONDS)
-            extra = f"failed {crowd['failed']:.0f}, slowest {crowd['max']:.0f} ms"
-            line(f"{CROWD} clients, pool 10", server.name, crowd, extra)
+            told = (
+                f"{crowd['rate']:.0f}/s, p50 {crowd['p50']:.0f} ms, p99 {crowd['p99']:.0f},"
+                f" failed {crowd['failed']:.0f}, slowest {crowd['max']:.0f} ms"
+            )
+            print(f"{f'{CROWD} clients, pool 10':<24} {server.name} {told}", flush=True)
             if keep and server.name == "board":
-                told = [f"{crowd['rate']:.0f}/s, p50 {crowd['p50']:.0f} ms, p99 {crowd['p99']:.0f}, {extra} ms"]
-                record(f"http, {CROWD} clients on a pool of 10", told[0].removesuffix(" ms"), "")
+                record(f"http, {CROWD} clients on a pool of 10", told, "")
 
 
 if __name__ == "__main__":

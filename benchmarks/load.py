@@ -6,7 +6,8 @@ A process of its own, so that it never shares an interpreter with what it measur
 With a rate the loop is open: requests fall due at fixed moments, whether or not the last was answered, and are timed
 from that moment, so that a server that stalls does not also hide it. With ``--post`` stdin holds the bodies (JSON:
 ``{"bodies": […], "carry": ""}``), which are sent in turn. Where ``carry`` names a field, each connection keeps to its
-own body and takes that field over from each reply; the object printed then has the last ``bodies``.
+own body and takes that field over from each reply; the object printed then has the last ``bodies``. ``{unique}`` in a
+body becomes a number that comes once.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Requests:
         self.address = parts.hostname or "", parts.port or 80
         self.bodies = bodies
         self.sent = 0
+        self.began = time.time_ns()
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         authorization = f"Authorization: Bearer {token}\r\n" if token else ""
         self.head = (
@@ -48,7 +50,7 @@ class Requests:
         self.sent += 1
         if self.bodies is None:
             return f"{self.head}\r\n".encode()
-        body = json.dumps(own or self.bodies[number % len(self.bodies)])
+        body = json.dumps(own or self.bodies[number % len(self.bodies)]).replace("{unique}", f"{self.began}-{number}")
         # The network that is set apart for benchmarks (RFC 2544).
         address = f"198.18.{number // 250 % 250}.{number % 250 + 1}"
         return (
@@ -86,7 +88,7 @@ class Client:
             raise ValueError(f"a reply without a length: {head!r}")
         if len(body) < int(length[1]):
             return None
-        good = head.startswith(b"HTTP/1.1 200 ")
+        good = head.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 201 "))
         if good and self.own is not None:
             self.own = {carry: json.loads(body)[carry]}
         return good

@@ -1,4 +1,4 @@
-// What benchmarks/http.py and benchmarks/auth.py measure the board beside, as one would write it in Express and
+// What benchmarks/http.py, auth.py and data.py measure the board beside, as one would write it in Express and
 // Sequelize: so many processes, each with the same routes.
 'use strict';
 
@@ -39,6 +39,7 @@ function serve() {
   app.use(express.json());
   app.get('/livez', (request, reply) => reply.json({ status: 'alive' }));
   app.use('/api/auth', require('./auth')(sequelize));
+  app.use('/api/commerce/customers', require('./customers')(sequelize));
   app.use('/api/shelf/books', require('./books')(sequelize));
   app.listen(Number(process.env.PORT), '127.0.0.1');
 }
