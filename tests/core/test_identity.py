@@ -14,7 +14,7 @@ from flask_jwt_extended.exceptions import JWTExtendedException
 from flask_jwt_extended.tokens import _decode_jwt
 from forgery import Forger
 
-from core.contracts import ANONYMOUS, Principal
+from core.contracts import ANONYMOUS, Authenticator, Principal, service
 from core.data.models import new_id
 from core.data.tenancy import DEFAULT
 from core.errors import Refused
@@ -112,6 +112,25 @@ def test_the_header_must_be_right(within: Flask, header: dict[str, Any]) -> None
 
 def test_expired_is_told_apart(within: Flask) -> None:
     assert refusal(forge(within, exp=int(time.time()) - 1)) == "TOKEN_EXPIRED"
+
+
+def test_one_that_was_good_is_asked_about_its_time_and_session_again(
+    within: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = forge(within)
+    who = verify_access_token(token)
+    with monkeypatch.context() as never:
+        never.setattr("core.trust.identity._decode_jwt", None)
+        assert verify_access_token(token) == who, "the very same bytes are not verified twice"
+    with monkeypatch.context() as later:
+        now = time.time()
+        later.setattr("core.trust.identity.time.time", lambda: now + 3600)
+        assert refusal(token) == "TOKEN_EXPIRED"
+    with monkeypatch.context() as ended:
+        ended.setattr(type(service(Authenticator)), "session_stands", lambda self, who, issued_at: False)
+        assert refusal(token) == "TOKEN_INVALID"
+    head, body, signature = token.split(".")
+    assert refusal(f"{head}.{body}.{signature[::-1]}") == "TOKEN_INVALID"
 
 
 def test_base64_has_one_spelling(within: Flask) -> None:
