@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from flask import Flask, g
 from shelf.models import Book
+from statements import statements
 
 from core.contracts import (
     ALL,
@@ -207,6 +208,33 @@ def test_a_role_that_a_plugin_left_behind_grants_nothing_and_can_be_taken(
     roles.withdraw(someone.id, "librarian")
     with pytest.raises(Refused, match="UNKNOWN_ROLE"):
         roles.withdraw(someone.id, "librarian")
+
+
+def test_what_changed_holds_at_once_and_what_was_rolled_back_never(
+    roles: BuiltInRoles, ctx: Flask, superuser: psycopg.Connection
+) -> None:
+    someone = person()
+    assert someone.id is not None
+    assert not roles.decide(someone, "shelf:write").allowed, "and that is remembered"
+    with pytest.raises(RuntimeError, match="no"), unit():
+        roles.assign(someone.id, "editor")
+        assert roles.decide(someone, "shelf:write").allowed
+        raise RuntimeError("no")
+    assert not roles.decide(someone, "shelf:write").allowed
+    roles.assign(someone.id, "editor")
+    assert roles.decide(someone, "shelf:write").allowed
+    with unit():
+        roles.withdraw(someone.id, "editor")
+        assert not roles.decide(someone, "shelf:write").allowed
+    assert not roles.decide(someone, "shelf:write").allowed
+
+
+def test_roles_are_asked_for_once(roles: BuiltInRoles, ctx: Flask) -> None:
+    someone = with_role(roles, "editor")
+    with statements(ctx) as seen:
+        for _ in range(5):
+            assert roles.decide(someone, "shelf:write").allowed
+    assert len([each for each in seen if "core_role_assignments" in each]) == 1
 
 
 # -- one thing --------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from core.contracts import ALL, ANONYMOUS, SYSTEM, Principal, ResourceType, Scope
 from core.data.documents import TenantDocument
 from core.data.models import db
+from core.data.redis import clear_caches
 from core.data.tenancy import DEFAULT, PLATFORM
 from core.data.unit import unit
 from core.registry.standins.authorizer import BuiltInRoles
@@ -151,6 +152,7 @@ def test_decide_decide_many_and_scope_agree(
     kind: str,
 ) -> None:
     superuser.execute("truncate core_role_assignments")
+    clear_caches()
     for role, (on, id) in given:
         roles.assign(ALICE, role, on, id)
     scope = roles.scope(who, permission, kind)

@@ -1,4 +1,8 @@
-"""Who was given which role: the table behind the built-in roles, audited in the same transaction."""
+"""Who was given which role: the table behind the built-in roles, audited in the same transaction.
+
+Asked on each request that needs a permission, so each process keeps what it has read, until a notice says that it
+changed, or for a second while notices do not arrive.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from core.data.models import TenantModel, db
 from core.data.prepared import Prepared
-from core.data.unit import unit, unit_or_none
+from core.data.redis import NoticedCache
+from core.data.tenancy import current_tenant
+from core.data.unit import current_unit, unit, unit_or_none
 from core.trust import audit
 
 
@@ -49,7 +55,10 @@ class Held(NamedTuple):
     id: UUID | None = None
 
 
-# Asked on every request that needs a permission.
+_held: NoticedCache[list[Held]] = NoticedCache("core.roles", size=2000)
+_CHANGED = "core.roles_changed"
+"""The note of a unit with those whose roles it has changed: what it reads of them is nothing to keep yet."""
+
 _HELD_BY = Prepared(
     sa.select(RoleAssignment.role, RoleAssignment.kind, RoleAssignment.resource_id)
     .where(RoleAssignment.principal_id == sa.bindparam("principal_id"))
@@ -59,8 +68,28 @@ _HELD_BY = Prepared(
 
 
 def held_by(principal_id: UUID) -> list[Held]:
+    """As the table has it now."""
     with transaction():
         return [Held(*row) for row in _HELD_BY(principal_id=principal_id)]
+
+
+def known_of(principal_id: UUID) -> list[Held]:
+    """The same, from memory where this process knows it."""
+    work, key = unit_or_none(), _key(principal_id)
+    if work is not None and key in work.notes.get(_CHANGED, ()):
+        return held_by(principal_id)
+    return _held.get(key, lambda: held_by(principal_id))
+
+
+def changed(principal_id: UUID) -> None:
+    """Have every process read these roles anew once the current unit has committed."""
+    work, key = current_unit(), _key(principal_id)
+    work.notes.setdefault(_CHANGED, set()).add(key)
+    work.after_commit(lambda: _held.changed(key))
+
+
+def _key(principal_id: UUID) -> str:
+    return f"{current_tenant().id}:{principal_id}"
 
 
 def give(principal_id: UUID, held: Held) -> None:
@@ -71,6 +100,7 @@ def give(principal_id: UUID, held: Held) -> None:
             principal_id=principal_id, role=held.role, kind=held.kind, resource_id=held.id
         )
         if db.session.execute(row.on_conflict_do_nothing().returning(RoleAssignment.id)).first():
+            changed(principal_id)
             audit.record("core.role_assigned", kind="principal", id=principal_id, after=told)
 
 
@@ -86,6 +116,7 @@ def take(principal_id: UUID, held: Held) -> bool:
     with transaction():
         taken = db.session.execute(matching.returning(RoleAssignment.id)).first() is not None
         if taken:
+            changed(principal_id)
             audit.record("core.role_withdrawn", kind="principal", id=principal_id, before=told)
         return taken
 

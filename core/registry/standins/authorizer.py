@@ -17,7 +17,7 @@ from core.contracts import ALL, NONE, SUPER_ADMIN, Decision, IsOwner, OneOf, Or,
 from core.data.models import db
 from core.data.tenancy import PLATFORM, current_tenant
 from core.errors import UNKNOWN_ROLE, Refused
-from core.registry.standins.assignments import Held, give, held_by, take, transaction
+from core.registry.standins.assignments import Held, give, held_by, known_of, take, transaction
 from core.trust.permissions import check_known, kind_named, known_permissions
 from core.trust.scopes import holds
 
@@ -164,7 +164,7 @@ def _staff_inside(who: Principal) -> bool:
 
 
 def _roles(who: Principal) -> list[Held]:
-    return [] if who.id is None else [Held(EVERYONE), *held_by(who.id)]
+    return [] if who.id is None else [Held(EVERYONE), *known_of(who.id)]
 
 
 def _is_owners(permission: str, declared: ResourceType) -> bool:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from core.data.models import db
 from core.live.notify import Notification
-from core.registry.standins.assignments import RoleAssignment
+from core.registry.standins.assignments import RoleAssignment, changed
 from core.web.idempotency import IdempotencyKey
 
 
@@ -38,4 +38,5 @@ class BoardData:
     def erase(self, user_id: UUID) -> None:
         db.session.execute(sa.delete(Notification).where(Notification.user_id == user_id))
         db.session.execute(sa.delete(RoleAssignment).where(RoleAssignment.principal_id == user_id))
+        changed(user_id)
         db.session.execute(sa.delete(IdempotencyKey).where(IdempotencyKey.principal == f"user:{user_id}"))
