@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 from shop import Shop, administrator
+from statements import statements
 
 CORPUS = [
     "' or '1'='1",
@@ -99,27 +100,13 @@ def test_a_parameter_that_nobody_declared_is_refused(shop: Shop, name: str) -> N
 
 def test_every_value_is_sent_apart_from_its_statement(shop: Shop) -> None:
     """The statements that a hostile query string becomes are those of a tame one, to the letter."""
-    import sqlalchemy as sa
 
-    from core.data import db
-
-    with shop.client.application.app_context():
-        engine = db.engine
-
-    def statements(text: str) -> list[str]:
-        seen: list[str] = []
-
-        def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-            seen.append(statement)
-
-        sa.event.listen(engine, "before_cursor_execute", note)
-        try:
+    def sent(text: str) -> list[str]:
+        with statements(shop.client.application) as seen:
             for parameter in ("email", "tags", "tags[in]", "search", "orders.currency"):
                 ask(shop, parameter, text)
-        finally:
-            sa.event.remove(engine, "before_cursor_execute", note)
         return seen
 
-    tame = statements("word")
+    tame = sent("word")
     assert len(tame) >= 5
-    assert all(statements(text) == tame for text in CORPUS if "," not in text)
+    assert all(sent(text) == tame for text in CORPUS if "," not in text)

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from core.contracts import ResourceType, Scope
 from core.data.columns import SoftDeleted, Versioned
 from core.data.models import TenantModel, db, utcnow
+from core.data.reads import Read
 from core.data.tenancy import current_tenant
 from core.trust import scopes
 from core.web.pages import planned
@@ -40,7 +41,7 @@ class SqlStore:
         self.versioned = issubclass(self.model, Versioned)
         self._include = include
         self._search = search
-        self._kept: dict[Any, Any] = {}
+        self._kept: dict[Any, Read] = {}
 
     # -- at boot --
 
@@ -84,55 +85,51 @@ class SqlStore:
     # -- reading --
 
     def rows(self, wanted: Wanted) -> Sequence[Sequence[Any]]:
-        return self._asked(wanted, "page", limit=wanted.limit).all()
+        return self._asked(wanted, "page", limit=wanted.limit)
 
     def count(self, wanted: Wanted, how: Literal["exact", "planned"]) -> int:
         wanted = wanted._replace(fields=("id",), after=None)
         if how == "exact":
-            return int(self._asked(wanted, "count").scalar_one())
+            return int(self._asked(wanted, "count")[0][0])
         given = statements.values(self.declared, self._include, wanted)
-        return planned(self._statement(wanted, "page").order_by(None), self._given(given | {"limit": None}))
+        return planned(self._read(wanted, "page").statement.order_by(None), self._given(given | {"limit": None}))
 
     def one(
         self, id: UUID, fields: tuple[str, ...], scope: Scope, deleted: Deleted = "exclude"
     ) -> Sequence[Any] | None:
         wanted = Wanted(fields, Sort("id", False), 1, scope=scope, deleted=deleted)
-        return self._asked(wanted, "one", id=id).first()
+        return next(iter(self._asked(wanted, "one", id=id)), None)
 
     def beside(
         self, name: str, keys: Sequence[Any], scope: Scope, conditions: tuple[Condition, ...]
     ) -> Mapping[Any, list[Sequence[Any]]]:
         told = self._include[name]
-        statement = self._keep(
+        read = self._keep(
             statements.beside_shape(name, scope, conditions), lambda: statements.beside(told, scope, conditions)
         )
         found: dict[Any, list[Sequence[Any]]] = {}
         given = statements.beside_values(told, scope, conditions) | {"keys": list(keys)}
-        for row in self._execute(statement, given):
+        for row in read(self._given(given)):
             found.setdefault(row[0], []).append(row[1:])
         return found
 
-    def _asked(self, wanted: Wanted, how: str, **more: Any) -> sa.CursorResult[Any]:
+    def _asked(self, wanted: Wanted, how: str, **more: Any) -> Sequence[Sequence[Any]]:
         given = statements.values(self.declared, self._include, wanted)
-        return self._execute(self._statement(wanted, how), given | more)
+        return self._read(wanted, how)(self._given(given | more))
 
-    def _statement(self, wanted: Wanted, how: str) -> Any:
+    def _read(self, wanted: Wanted, how: str) -> Read:
         def build() -> Any:
             return statements.build(self.declared, self._include, self._search, wanted, how)
 
         return self._keep(statements.shape(wanted, how), build)
 
-    def _keep(self, shape: Any, build: Callable[[], Any]) -> Any:
+    def _keep(self, shape: Any, build: Callable[[], Any]) -> Read:
         found = self._kept.get(shape)
         if found is None:
             if len(self._kept) >= KEPT:
                 self._kept.clear()
-            found = self._kept[shape] = build()
+            found = self._kept[shape] = Read(build())
         return found
-
-    def _execute(self, statement: Any, given: dict[str, Any]) -> sa.CursorResult[Any]:
-        db.session.flush()
-        return db.session.connection().execute(statement, self._given(given))
 
     def _given(self, given: dict[str, Any]) -> dict[str, Any]:
         return {**given, "tenant": current_tenant().id}

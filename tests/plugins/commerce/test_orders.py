@@ -7,9 +7,7 @@ from uuid import uuid4
 
 import pytest
 from shop import Shop
-from sqlalchemy import event
-
-from core.data import db
+from statements import statements
 
 
 def product(admin: Shop, sku: str, price: int = 500, **more: Any) -> str:
@@ -127,18 +125,8 @@ def test_a_list_with_includes_asks_as_much_for_one_as_for_many(admin: Shop, cust
     tea = product(admin, "TEA")
     for number in range(customers):
         ordered(admin, admin.customer(f"C{number}"), tea, 2)
-    asked: list[str] = []
-
-    def count(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        asked.append(statement)
-
-    with admin.client.application.app_context():
-        engine = db.engine
-    event.listen(engine, "before_cursor_execute", count)
-    try:
-        admin.get("/customers", include="orders")
-        admin.get("/orders", include="lines,customer")
-    finally:
-        event.remove(engine, "before_cursor_execute", count)
-    # Roles of the caller, the rows, one for each include; the session is remembered.
-    assert len([each for each in asked if "commerce_" in each]) == 5, asked
+    with statements(admin.client.application) as asked:
+        assert admin.get("/customers", include="orders").status_code == 200
+        assert admin.get("/orders", include="lines,customer").status_code == 200
+    # The rows, and one for each include; session and roles are remembered.
+    assert len(asked) == 5 and all("commerce_" in each for each in asked), asked

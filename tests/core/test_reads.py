@@ -1,0 +1,134 @@
+"""Reads by themselves: the rows that a session would see, fenced alike, and no harm where they break off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from shelf.models import Book
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from core.data import DEFAULT, PLATFORM, acting_in, db, repeating, unit
+from core.data.reads import Read
+
+TITLES = Read(sa.select(Book.title, Book.id, Book.created_at).order_by(Book.title))
+BACKEND = Read(sa.select(sa.func.pg_backend_pid()))
+
+
+@pytest.fixture
+def shelves(ctx: Flask) -> Flask:
+    with unit():
+        db.session.add_all([Book(title="Emma"), Book(title="Persuasion")])
+    return ctx
+
+
+def titles() -> list[str]:
+    return [row[0] for row in TITLES({})]
+
+
+def test_rows_are_those_of_a_session_and_no_session_is_made(shelves: Flask) -> None:
+    with unit():
+        alone = [tuple(row) for row in TITLES({})]
+        assert not db.session().in_transaction()
+        assert alone == [tuple(row) for row in db.session.execute(TITLES.statement)]
+
+
+def test_policies_hold_though_the_statement_names_no_tenant(shelves: Flask) -> None:
+    with shelves.app_context():
+        with acting_in(PLATFORM), unit():
+            assert titles() == []
+        with acting_in(DEFAULT), unit():
+            assert titles() == ["Emma", "Persuasion"]
+
+
+def test_it_sees_what_its_unit_has_written(shelves: Flask) -> None:
+    with pytest.raises(RuntimeError, match="no"), unit():
+        db.session.add(Book(title="Sanditon"))
+        assert titles() == ["Emma", "Persuasion", "Sanditon"]
+        raise RuntimeError("no")
+    with unit():
+        assert titles() == ["Emma", "Persuasion"]
+
+
+def test_values_are_converted_as_the_types_say(ctx: Flask) -> None:
+    kinds: list[Any] = [sa.Uuid(), ARRAY(sa.Text()), sa.Numeric(10, 2), sa.JSON(), sa.DateTime(timezone=True)]
+    given = {f"v{number}": sa.bindparam(f"v{number}", type_=kind) for number, kind in enumerate(kinds)}
+    read = Read(sa.select(*given.values(), sa.literal("kept")))
+    values = dict(zip(given, [DEFAULT.id, ["a", "b,c"], 1.25, {"a": [1]}, None], strict=True))
+    with unit():
+        alone = tuple(read(values)[0])
+        assert alone == tuple(db.session.execute(read.statement, values).one())
+        assert (alone[0], alone[1], alone[3], alone[5]) == (DEFAULT.id, ["a", "b,c"], {"a": [1]}, "kept")
+
+
+def test_what_it_cannot_keep_is_refused(ctx: Flask) -> None:
+    with pytest.raises(TypeError, match="for update"):
+        Read(sa.select(Book.id).with_for_update())
+    with unit(), pytest.raises(TypeError, match="any_"):
+        Read(sa.select(Book.id).where(Book.title.in_(sa.bindparam("titles", expanding=True))))({"titles": ["Emma"]})
+    with pytest.raises(LookupError):
+        titles()
+
+
+def test_a_connection_that_is_lost_is_told_as_such_and_the_next_is_sound(
+    shelves: Flask, superuser: psycopg.Connection[Any]
+) -> None:
+    with unit():
+        pid = BACKEND({})[0][0]
+    superuser.execute("select pg_terminate_backend(%s, 5000)", (pid,))
+    with pytest.raises(sa.exc.OperationalError) as raised, unit():
+        titles()
+    assert raised.value.connection_invalidated
+    assert "Emma" not in str(raised.value)
+    with unit():
+        assert BACKEND({})[0][0] != pid
+        assert titles() == ["Emma", "Persuasion"]
+
+
+def test_work_that_reads_is_run_again_where_its_connection_was_lost(
+    shelves: Flask, superuser: psycopg.Connection[Any]
+) -> None:
+    def step() -> list[str]:
+        with unit():
+            return titles()
+
+    with unit():
+        pid = BACKEND({})[0][0]
+    superuser.execute("select pg_terminate_backend(%s, 5000)", (pid,))
+    assert repeating(step, changes=False) == ["Emma", "Persuasion"]
+
+
+def test_a_statement_that_fails_leaves_a_connection_that_can_go_on(shelves: Flask) -> None:
+    with unit():
+        pid = BACKEND({})[0][0]
+        with pytest.raises(sa.exc.DBAPIError):
+            Read(sa.select(sa.literal(1) / sa.bindparam("n", type_=sa.Integer())))({"n": 0})
+        assert BACKEND({})[0][0] == pid
+        assert titles() == ["Emma", "Persuasion"]
+
+
+def test_one_that_is_broken_off_gives_no_half_answered_connection_back(shelves: Flask) -> None:
+    class Broken(BaseException):
+        pass
+
+    with unit():
+        pid = BACKEND({})[0][0]
+    dialect: Any = db.engine.dialect
+    execute = dialect.do_execute
+
+    def broken(*call: Any) -> None:
+        execute(*call)
+        raise Broken
+
+    dialect.do_execute = broken
+    try:
+        with pytest.raises(Broken), unit():
+            titles()
+    finally:
+        dialect.do_execute = execute
+    with unit():
+        assert BACKEND({})[0][0] != pid
+        assert titles() == ["Emma", "Persuasion"]
