@@ -14,7 +14,7 @@ from flask_jwt_extended.exceptions import JWTExtendedException
 from flask_jwt_extended.tokens import _decode_jwt
 from forgery import Forger
 
-from core.contracts import ANONYMOUS, Authenticator, Principal, service
+from core.contracts import ANONYMOUS, Principal
 from core.data.models import new_id
 from core.data.tenancy import DEFAULT
 from core.errors import Refused
@@ -127,7 +127,7 @@ def test_one_that_was_good_is_asked_about_its_time_and_session_again(
         later.setattr("core.trust.identity.time.time", lambda: now + 3600)
         assert refusal(token) == "TOKEN_EXPIRED"
     with monkeypatch.context() as ended:
-        ended.setattr(type(service(Authenticator)), "session_stands", lambda self, who, issued_at: False)
+        ended.setattr(EveryoneStands, "session_stands", lambda self, who, issued_at: False)
         assert refusal(token) == "TOKEN_INVALID"
     head, body, signature = token.split(".")
     assert refusal(f"{head}.{body}.{signature[::-1]}") == "TOKEN_INVALID"
