@@ -10,6 +10,7 @@ from unittest.mock import patch
 from flask import Flask
 
 from core.data import db
+from core.data.roundtrip import ask
 
 
 @contextmanager
@@ -24,5 +25,9 @@ def statements(app: Flask) -> Iterator[list[str]]:
         seen.append(statement)
         execute(cursor, statement, parameters, context)
 
-    with patch.object(dialect, "do_execute", noted):
+    def asked(connection: Any, info: Any, statement: str, values: Any, *, keep: bool) -> Any:
+        seen.append(statement)
+        return ask(connection, info, statement, values, keep=keep)
+
+    with patch.object(dialect, "do_execute", noted), patch("core.data.reads.ask", asked):
         yield seen

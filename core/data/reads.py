@@ -3,24 +3,31 @@
     ROWS = Read(sa.select(Book.id, Book.title).where(Book.tenant_id == sa.bindparam("tenant", type_=sa.Uuid())))
     rows = ROWS({"tenant": current_tenant().id})
 
-Where the current unit has not begun its transaction, such a read is a transaction of its own on a connection that goes
-back at once: it sees what a statement of the unit would see (PostgreSQL reads anew for each statement), row-level
-security holds, and the session, which costs more than the statement, is never made. Where the unit has begun, the read
-is one of its statements, and sees what it wrote.
+Where the current unit has not begun its transaction, such a read is a transaction of its own, in one round trip, on a
+connection that goes back at once: it sees what a statement of the unit would see (PostgreSQL reads anew for each),
+row-level security holds, and the session, which costs more than the statement, is never made. Where the unit has begun,
+the read is one of its statements, and sees what it wrote.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
+from psycopg import Error as PsycopgError
+from psycopg.adapt import Transformer
 
 from core.data.models import db
+from core.data.roundtrip import ask, numbered
+from core.data.slow import watched
 from core.data.unit import current_unit
 
 Row = Sequence[Any]
 Convert = Callable[[Any], Any]
+
+OFTEN = 5
+"""A statement that was asked more often is prepared; psycopg's own threshold."""
 
 
 class Read:
@@ -30,7 +37,8 @@ class Read:
         if statement._for_update_arg is not None:
             raise TypeError("a lock would be gone at once: run a select for update in the unit's session")
         self.statement = statement
-        self._text: _Text | None = None
+        self._made: _Made | None = None
+        self._asked = 0
 
     def __call__(self, values: Mapping[str, Any]) -> Sequence[Row]:
         """All rows. ``LookupError`` outside a unit of work."""
@@ -39,93 +47,92 @@ class Read:
             db.session.flush()
             return db.session.connection().execute(self.statement, values).all()
         engine = db.engine
-        if self._text is None:
-            self._text = _Text.of(self.statement, engine.dialect)
-        return _alone(engine, self._text, values)
+        if self._made is None:
+            self._made = _Made(self.statement, engine.dialect)
+        self._asked += 1
+        return _alone(engine, self._made, values, keep=self._asked > OFTEN)
 
 
-class _Text(NamedTuple):
-    """A statement as the driver takes it, with what its parameters and columns need on the way."""
+class _Made:
+    """A statement as PostgreSQL takes it, with what its values and columns need on the way."""
 
-    sql: str
-    given: Mapping[str, Any]
-    convert: Mapping[str, Convert]
-    columns: Sequence[Any]
-
-    @classmethod
-    def of(cls, statement: sa.Select[Any], dialect: sa.Dialect) -> _Text:
+    def __init__(self, statement: sa.Select[Any], dialect: sa.Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect)
         binds = {name: bind for bind, name in compiled.bind_names.items()}
         if any(bind.expanding for bind in binds.values()):
             raise TypeError("a list in in_() makes a statement for each length: use == any_(…) with an array")
-        converters = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in binds.items()}
-        columns = [column.type.dialect_impl(dialect) for column in statement.selected_columns]
-        return cls(
-            compiled.string,
-            {name: bind.effective_value for name, bind in binds.items() if not bind.required},
-            {name: convert for name, convert in converters.items() if convert is not None},
-            columns,
-        )
+        self.told: str = compiled.string
+        self.text, self.names = numbered(self.told)
+        self._fixed = {name: bind.effective_value for name, bind in binds.items() if not bind.required}
+        makers = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in binds.items()}
+        self._dump = {name: convert for name, convert in makers.items() if convert is not None}
+        self._types = [column.type.dialect_impl(dialect) for column in statement.selected_columns]
+        self._load: list[tuple[int, Convert]] | None = None
+        self._dialect = dialect
 
-    def parameters(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        found = {**self.given, **values}
-        for name, convert in self.convert.items():
-            found[name] = convert(found[name])
+    def values(self, given: Mapping[str, Any]) -> list[Any]:
+        """In the order of the numbers."""
+        found = []
+        for name in self.names:
+            value = given[name] if name in given else self._fixed[name]
+            convert = self._dump.get(name)
+            found.append(convert(value) if convert else value)
+        return found
+
+    def rows(self, connection: Any, result: Any) -> Sequence[Row]:
+        loader = Transformer(connection)
+        loader.set_pgresult(result)
+        rows: Sequence[Row] = loader.load_rows(0, result.ntuples, tuple)
+        if self._load is None:
+            made = [self._converter(kind, result.ftype(at)) for at, kind in enumerate(self._types)]
+            self._load = [(at, convert) for at, convert in enumerate(made) if convert is not None]
+        return [_converted(row, self._load) for row in rows] if self._load else rows
+
+    def _converter(self, kind: Any, code: int) -> Convert | None:
+        if isinstance(kind, sa.ARRAY) and not kind.as_tuple:
+            item = kind.item_type.dialect_impl(self._dialect).result_processor(self._dialect, None)
+            if item is None:
+                return None  # psycopg has made lists of it; SQLAlchemy would go through them once more
+        found: Convert | None = kind.result_processor(self._dialect, code)
         return found
 
 
-def _alone(engine: sa.Engine, text: _Text, values: Mapping[str, Any]) -> Sequence[Row]:
-    """One transaction, through the same hooks of the dialect as a session's: the fence, and the clock on statements."""
-    dialect: Any = engine.dialect
-    proxy = engine.raw_connection()
-    cursor = None
+def _converted(row: Row, load: list[tuple[int, Convert]]) -> Row:
+    found = list(row)
+    for at, convert in load:
+        found[at] = convert(found[at])
+    return found
+
+
+def _alone(engine: sa.Engine, made: _Made, given: Mapping[str, Any], *, keep: bool) -> Sequence[Row]:
+    proxy: Any = engine.raw_connection()
     try:
-        driver: Any = proxy.driver_connection
-        dialect.do_begin(driver)
-        cursor = driver.cursor()
-        dialect.do_execute(cursor, text.sql, text.parameters(values))
-        rows = cursor.fetchall()
-        converters = _converters(text, cursor, dialect)
-        dialect.do_commit(driver)
-    except dialect.loaded_dbapi.Error as exc:
-        raise _as_sqlalchemy(exc, engine, proxy, cursor, text.sql) from exc
+        driver, info = proxy.driver_connection, proxy.info
+        values = made.values(given)
+        return made.rows(driver, watched(made.told, lambda: ask(driver, info, made.text, values, keep=keep)))
+    except PsycopgError as exc:
+        raise _as_sqlalchemy(exc, engine, proxy, made.told) from exc
     except Exception:
-        raise  # of ours: the connection is sound, and rolled back as it returns
+        raise  # of ours: nothing is under way
     except BaseException:
         proxy.invalidate()  # broken off somewhere: nobody knows what the connection still has to say
         raise
     finally:
         if proxy.is_valid:
             proxy.close()
-    if converters:
-        return [_converted(row, converters) for row in rows]
-    return rows
 
 
-def _converters(text: _Text, cursor: Any, dialect: Any) -> list[tuple[int, Convert]]:
-    codes = [column.type_code for column in cursor.description]
-    made = [type_.result_processor(dialect, code) for type_, code in zip(text.columns, codes, strict=True)]
-    return [(index, convert) for index, convert in enumerate(made) if convert is not None]
-
-
-def _converted(row: Row, converters: list[tuple[int, Convert]]) -> Row:
-    found = list(row)
-    for index, convert in converters:
-        found[index] = convert(found[index])
-    return found
-
-
-def _as_sqlalchemy(exc: Exception, engine: sa.Engine, proxy: Any, cursor: Any, sql: str) -> Exception:
+def _as_sqlalchemy(exc: Exception, engine: sa.Engine, proxy: Any, statement: str) -> Exception:
     """What SQLAlchemy would have raised, the pool told alike of a connection that died."""
     dialect: Any = engine.dialect
-    lost = dialect.is_disconnect(exc, proxy.driver_connection, cursor)
+    lost = dialect.is_disconnect(exc, proxy.driver_connection, None)
     if lost:
         engine.pool._invalidate(proxy, exc)  # and with it those that were opened before it, which are likely as dead
     return sa.exc.DBAPIError.instance(
-        sql,
+        statement,
         None,
         exc,
-        dialect.loaded_dbapi.Error,
+        PsycopgError,
         hide_parameters=True,
         connection_invalidated=lost,
         dialect=dialect,

@@ -9,16 +9,22 @@ from __future__ import annotations
 import logging
 import re
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from flask import Flask
+from flask import Flask, current_app
 
 from core.config import BoardSettings
 from core.data.models import db
+from core.data.roundtrip import numbered
 from core.data.unit import unit_or_none
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
+
+_LIMIT = "pegboard.slow_seconds"
 
 CANCELLED = "57014"
 AGAIN_AFTER = 60.0
@@ -27,7 +33,6 @@ MOST_PLANS = 5
 """Plans that a process asks for within that time: telling of slowness must not add to it."""
 LONGEST = 10_000
 
-_PARAMETER = re.compile(r"%\((\w+)\)s")
 _EXPLAINABLE = re.compile(r"\s*(select|insert|update|delete|with)\b", re.IGNORECASE)
 _explained: dict[str, float] = {}
 
@@ -36,8 +41,9 @@ def init_app(app: Flask) -> None:
     """Time every statement of the board's engine, unless ``SLOW_QUERY_MS`` is 0."""
     settings: BoardSettings = app.extensions["pegboard.settings"]
     if settings.slow_query_ms:
+        app.extensions[_LIMIT] = settings.slow_query_ms / 1000
         with app.app_context():
-            _time(db.engine.dialect, settings.slow_query_ms / 1000)
+            _time(db.engine.dialect, app.extensions[_LIMIT])
 
 
 def _time(dialect: Any, limit: float) -> None:
@@ -45,18 +51,29 @@ def _time(dialect: Any, limit: float) -> None:
     execute = dialect.do_execute
 
     def timed(cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
-        began = time.perf_counter()
-        try:
-            execute(cursor, statement, parameters, context)
-        except Exception as exc:
-            if getattr(exc, "sqlstate", None) == CANCELLED:
-                _note(statement, time.perf_counter() - began, cancelled=True)
-            raise
-        seconds = time.perf_counter() - began
-        if seconds > limit:
-            _note(statement, seconds, cancelled=False)
+        _watched(statement, limit, execute, cursor, statement, parameters, context)
 
     dialect.do_execute = timed
+
+
+def watched(statement: str, call: Callable[..., T], *arguments: Any) -> T:
+    """What ``call`` answers, which runs ``statement`` past SQLAlchemy; it is told of like others if it is slow."""
+    limit: float = current_app.extensions.get(_LIMIT, 0.0)
+    return _watched(statement, limit, call, *arguments) if limit else call(*arguments)
+
+
+def _watched(statement: str, limit: float, call: Callable[..., T], *arguments: Any) -> T:
+    began = time.perf_counter()
+    try:
+        answer = call(*arguments)
+    except Exception as exc:
+        if getattr(exc, "sqlstate", None) == CANCELLED:
+            _note(statement, time.perf_counter() - began, cancelled=True)
+        raise
+    seconds = time.perf_counter() - began
+    if seconds > limit:
+        _note(statement, seconds, cancelled=False)
+    return answer
 
 
 def _note(statement: str, seconds: float, *, cancelled: bool) -> None:
@@ -92,10 +109,8 @@ def _plan(statement: str) -> str | None:
 
 def _explain(statement: str) -> str:
     """In a transaction of its own, in the current tenant: what is prepared there ends with the connection's reset."""
-    numbers: dict[str, str] = {}
-    text = _PARAMETER.sub(lambda found: numbers.setdefault(found[1], f"${len(numbers) + 1}"), statement)
-    text = text.replace("%%", "%")
-    nulls = f"({', '.join(['null'] * len(numbers))})" if numbers else ""
+    text, names = numbered(statement)
+    nulls = f"({', '.join(['null'] * len(names))})" if names else ""
     with db.engine.connect() as connection, connection.begin():
         raw = connection.connection.driver_connection
         assert raw is not None

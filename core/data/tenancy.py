@@ -154,6 +154,15 @@ def _begin_in_tenant(dbapi_connection: Any) -> None:
     )
 
 
+FENCE = "select set_config('pegboard.tenant', $1, true), set_config('pegboard.bypass', $2, true)"
+"""The same as a statement with parameters, for a transaction that has no ``begin`` of its own."""
+
+
+def fence_values() -> list[bytes]:
+    tenant = _tenant.get()
+    return [str(tenant.id).encode() if tenant else b"", _bypass.get().encode()]
+
+
 def hang_on(session_class: type[Session]) -> None:
     """Put the fences on every session of a class."""
     event.listen(session_class, "after_begin", _refuse_outside)

@@ -12,7 +12,8 @@ from shelf.models import Book
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.data import DEFAULT, PLATFORM, acting_in, db, repeating, unit
-from core.data.reads import Read
+from core.data.reads import OFTEN, Read
+from core.data.roundtrip import MOST_NAMES, _results
 
 TITLES = Read(sa.select(Book.title, Book.id, Book.created_at).order_by(Book.title))
 BACKEND = Read(sa.select(sa.func.pg_backend_pid()))
@@ -56,7 +57,7 @@ def test_it_sees_what_its_unit_has_written(shelves: Flask) -> None:
 def test_values_are_converted_as_the_types_say(ctx: Flask) -> None:
     kinds: list[Any] = [sa.Uuid(), ARRAY(sa.Text()), sa.Numeric(10, 2), sa.JSON(), sa.DateTime(timezone=True)]
     given = {f"v{number}": sa.bindparam(f"v{number}", type_=kind) for number, kind in enumerate(kinds)}
-    read = Read(sa.select(*given.values(), sa.literal("kept")))
+    read = Read(sa.select(*(sa.cast(value, value.type) for value in given.values()), sa.literal("kept")))
     values = dict(zip(given, [DEFAULT.id, ["a", "b,c"], 1.25, {"a": [1]}, None], strict=True))
     with unit():
         alone = tuple(read(values)[0])
@@ -110,25 +111,74 @@ def test_a_statement_that_fails_leaves_a_connection_that_can_go_on(shelves: Flas
         assert titles() == ["Emma", "Persuasion"]
 
 
-def test_one_that_is_broken_off_gives_no_half_answered_connection_back(shelves: Flask) -> None:
+def test_one_that_is_broken_off_gives_no_half_answered_connection_back(
+    shelves: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Broken(BaseException):
         pass
 
     with unit():
         pid = BACKEND({})[0][0]
-    dialect: Any = db.engine.dialect
-    execute = dialect.do_execute
 
-    def broken(*call: Any) -> None:
-        execute(*call)
+    def broken(pgconn: Any) -> Any:
+        yield from _results(pgconn)
         raise Broken
 
-    dialect.do_execute = broken
-    try:
+    with monkeypatch.context() as breaking:
+        breaking.setattr("core.data.roundtrip._results", broken)
         with pytest.raises(Broken), unit():
             titles()
-    finally:
-        dialect.do_execute = execute
     with unit():
         assert BACKEND({})[0][0] != pid
         assert titles() == ["Emma", "Persuasion"]
+
+
+def test_the_tenant_does_not_outlive_the_read(shelves: Flask) -> None:
+    with unit():
+        assert titles() == ["Emma", "Persuasion"]
+    with db.engine.connect() as connection:
+        raw: Any = connection.connection.driver_connection
+        assert raw.info.transaction_status.name == "IDLE" or raw.execute("rollback")
+        told = "select current_setting('pegboard.tenant', true), count(*) from shelf_books"
+        assert raw.execute(told).fetchone() == ("", 0)
+
+
+def test_statements_that_psycopg_has_deallocated_are_prepared_anew(shelves: Flask) -> None:
+    for _ in range(OFTEN + 2):
+        with unit():
+            assert titles() == ["Emma", "Persuasion"]
+    with db.engine.connect() as connection:
+        connection.exec_driver_sql("deallocate all")
+    with unit():
+        assert titles() == ["Emma", "Persuasion"]
+
+
+def test_a_column_whose_type_changed_is_read_all_the_same(shelves: Flask, superuser: psycopg.Connection[Any]) -> None:
+    notes = Read(sa.select(sa.column("note"), sa.column("at")).select_from(sa.table("read_me")).limit(1))
+    superuser.execute("create table read_me as select 'x'::text as note, 1 as at; grant select on read_me to public")
+    try:
+        for _ in range(OFTEN + 2):
+            with unit():
+                assert notes({}) == [("x", 1)]
+        superuser.execute("alter table read_me alter at type text")
+        with unit():
+            assert notes({}) == [("x", "1")]
+    finally:
+        superuser.execute("drop table read_me")
+
+
+def test_one_that_is_asked_often_is_prepared_and_few_are_kept(shelves: Flask) -> None:
+    def kept() -> int:
+        with db.engine.connect() as connection:
+            return connection.scalar(sa.text("select count(*) from pg_prepared_statements where name like 'pb_%'")) or 0
+
+    read = Read(sa.select(Book.title).where(Book.title == sa.bindparam("title")))
+    with unit():
+        read({"title": "Emma"})
+    before = kept()
+    for number in range(MOST_NAMES + 2):
+        one = Read(sa.select(Book.title.label(f"t{number}")).where(Book.title == sa.bindparam("title")))
+        for _ in range(OFTEN + 2):
+            with unit():
+                assert len(one({"title": "Emma"})) == 1
+    assert before < kept() <= MOST_NAMES
