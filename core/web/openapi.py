@@ -21,6 +21,7 @@ from core.errors import BootError, Code
 from core.trust.permissions import marks_of, public, tenantless
 from core.web import board_paths, operations
 from core.web.endpoint import Endpoint
+from core.web.links import add_links
 from core.web.replies import Problem, etag_of, not_modified
 from core.web.schemas import PREFIX, Schema, describe
 
@@ -99,6 +100,7 @@ def build(app: Flask) -> Schema:
             made = operations.describe(endpoint, method, responses, schema_of, components)
             made["operationId"] = _unused(rule.endpoint.replace(".", "_"), method, names)
             item[method.lower()] = made
+    add_links(paths, components)
     paths |= board_paths.board_paths(responses, schema_of)
     made = {
         "openapi": "3.1.0",

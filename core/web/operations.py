@@ -140,9 +140,9 @@ def describe(
     if consumes := endpoint.marks.notes.get("consumes"):
         made["requestBody"] = {"required": True, "content": {kind: {"schema": {"type": "string"}} for kind in consumes}}
     made["responses"] = {
-        str(signature.status): _success(endpoint, signature.status, signature.reply, schema_of),
+        str(signature.status): _success(endpoint, signature.status, signature.reply, schema_of, components),
         **{
-            str(wrapper.status): _success(endpoint, wrapper.status, reply, schema_of)
+            str(wrapper.status): _success(endpoint, wrapper.status, reply, schema_of, components)
             for wrapper, reply in signature.others.items()
         },
         **responses.of(_codes(endpoint, method), schema_of(Problem)),
@@ -223,7 +223,7 @@ def _codes(endpoint: Endpoint, method: str) -> list[Code]:
     if signature.path:
         found.append(errors.NOT_FOUND)
     if signature.query is not None:
-        found += [errors.VALIDATION_FAILED]
+        found += [errors.VALIDATION_FAILED, errors.URI_TOO_LONG]
         if "cursor" in signature.query.__struct_fields__:
             found.append(errors.INVALID_CURSOR)
     if signature.body is not None:
@@ -237,7 +237,7 @@ def _codes(endpoint: Endpoint, method: str) -> list[Code]:
     return found
 
 
-def _success(endpoint: Endpoint, status: int, reply: Any, schema_of: SchemaOf) -> Schema:
+def _success(endpoint: Endpoint, status: int, reply: Any, schema_of: SchemaOf, components: dict[str, Schema]) -> Schema:
     signature = endpoint.signature
     names = ["X-Request-ID", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
     names += {200: ["ETag"], 202: ["Location"]}.get(status, [])
@@ -247,7 +247,8 @@ def _success(endpoint: Endpoint, status: int, reply: Any, schema_of: SchemaOf) -
     said = {200: "Done.", 201: "It is there now.", 202: "It has begun.", 204: "Done; there is nothing to say."}
     made: Schema = {"description": said.get(status, "Done."), "headers": headers}
     if reply is not None:
-        made["content"] = {JSON: {"schema": schema_of(reply)}}
+        schema = schema_of(reply)
+        made["content"] = {JSON: {"schema": schema, "example": sample(schema, components)}}
     elif signature.raw and endpoint.marks.notes.get("produces"):
         made["content"] = {media: {} for media in endpoint.marks.notes["produces"]}
     return made

@@ -194,7 +194,7 @@ def test_every_operation_may_answer_413_429_503_unless_it_is_the_boards_own(docu
 @pytest.mark.parametrize(
     ("path", "method", "expected"),
     [
-        ("/api/small/orders", "get", {"200", "400", "401", "403", "404", "413", "422", "429", "503"}),
+        ("/api/small/orders", "get", {"200", "400", "401", "403", "404", "413", "414", "422", "429", "503"}),
         (
             "/api/small/orders",
             "post",
