@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from core.errors import (
     BUSY,
@@ -27,9 +28,11 @@ BUSY_RETRY = 1
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _BUSY_STATES = frozenset({"57014", "55P03", "40P01", "40001", "25P03", "25P04"})
-_UNIQUE = "23505"
+_TAKEN = frozenset({"23505", "23P01"})  # a unique index, an exclusion constraint
+_REFERENCE = "23503"
+_CHECK = "23514"
 _MISSING = frozenset({"42P01", "42703", "3F000"})  # a table, a column, a schema
-_VALUE_STATES = frozenset({"22003", "22008", "22021", "22P05"})
+_VALUE_STATES = frozenset({"22001", "22003", "22008", "22021", "22P05"})
 
 _BUSY = (
     "pymongo.errors:ExecutionTimeout",
@@ -65,8 +68,9 @@ def as_refusal(exc: BaseException) -> Refused | None:
     """The ``Refused`` that tells of a store's failure; ``None`` when ``exc`` is something else, such as a bug.
 
     503 DATABASE_UNAVAILABLE, REDIS_UNAVAILABLE, DOCUMENTS_UNAVAILABLE, MIGRATIONS_PENDING or BUSY, all with
-    ``retry_after``; 409 CONFLICT for what a unique index refused; 422
-    VALIDATION_FAILED for text that no store can hold (lone surrogates, NUL) and numbers or times beyond its range.
+    ``retry_after``; 409 CONFLICT for what a unique index or a foreign key refused; 422 VALIDATION_FAILED for what a
+    check refused, for text that no store can hold (too long, lone surrogates, NUL), for numbers or times beyond its
+    range.
     """
     for error in _origins(exc):
         state = getattr(error, "sqlstate", None)
@@ -74,7 +78,12 @@ def as_refusal(exc: BaseException) -> Refused | None:
             return Refused(BUSY, "this took too long; try again", retry_after=BUSY_RETRY)
         if state in _MISSING and _is_behind():
             return Refused(MIGRATIONS_PENDING, "flask db upgrade has not run yet", retry_after=AWAY_RETRY)
-        if state == _UNIQUE:
+        if state == _REFERENCE:
+            # PostgreSQL tells the two apart in words alone, which depend on its language.
+            return Refused(CONFLICT, "it refers to something that is not there, or something else still refers to it")
+        if state == _CHECK:
+            return _rule_broken(error)
+        if state in _TAKEN:
             # A rule that was only looked up first loses every race: the index has the last word, and says this.
             return Refused(CONFLICT, "something with the same name or number is there already")
         if state in _VALUE_STATES or _is_unstorable(error):
@@ -84,6 +93,13 @@ def as_refusal(exc: BaseException) -> Refused | None:
             if _is(error, *kinds):
                 return Refused(code, retry_after=AWAY_RETRY)
     return None
+
+
+def _rule_broken(error: Any) -> Refused:
+    """By the name of the rule alone: PostgreSQL's own words hold the row."""
+    table, constraint = error.diag.table_name or "", error.diag.constraint_name or "a rule"
+    rule = constraint.removeprefix(f"ck_{table}_")
+    return Refused(VALIDATION_FAILED, f"{rule}: is against the rule of this name that the database keeps")
 
 
 def _is_behind() -> bool:

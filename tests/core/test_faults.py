@@ -21,11 +21,11 @@ from mongoengine import DictField, IntField, StringField
 from mongoengine.errors import OperationError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from shelf.models import Book
+from shelf.models import Author, Book
 
 from core.data.documents import TenantDocument, client
 from core.data.faults import as_refusal
-from core.data.models import db
+from core.data.models import db, new_id
 from core.data.unit import unit
 
 ONCE = Retry(NoBackoff(), 0)
@@ -218,3 +218,42 @@ def test_what_a_unique_index_refuses_is_a_conflict(ctx: Flask) -> None:
     refusal = as_refusal(caught.value)
     assert refusal is not None
     assert refusal.code.name == "CONFLICT"
+
+
+def test_what_a_foreign_key_refuses_is_a_conflict_from_both_sides(ctx: Flask) -> None:
+    with unit():
+        author = Author(name="Austen")
+        db.session.add(author)
+        db.session.flush()
+        db.session.add(Book(title="Emma", author_id=author.id))
+    nobody = new_id()
+    with pytest.raises(sa.exc.IntegrityError) as missing, unit():
+        db.session.add(Book(title="Persuasion", author_id=nobody))
+    with pytest.raises(sa.exc.IntegrityError) as referred, unit():
+        db.session.delete(db.session.get_one(Author, author.id))
+    for caught in (missing, referred):
+        refusal = as_refusal(caught.value)
+        assert refusal is not None
+        assert (refusal.code.name, "refers to" in refusal.detail) == ("CONFLICT", True)
+        assert str(nobody) not in refusal.detail and str(author.id) not in refusal.detail
+
+
+def test_what_a_check_refuses_is_told_by_the_name_of_the_rule(ctx: Flask) -> None:
+    from plugins.commerce.models import Product
+
+    with pytest.raises(sa.exc.IntegrityError) as caught, unit():
+        db.session.add(Product(sku="TEA", name="Tea", description="", price=-77, currency="EUR"))
+    refusal = as_refusal(caught.value)
+    assert refusal is not None
+    assert (refusal.code.name, refusal.detail.partition(":")[0]) == ("VALIDATION_FAILED", "price")
+    assert "77" not in refusal.detail
+
+
+def test_a_text_that_is_too_long_for_its_column_is_the_clients_to_shorten(ctx: Flask) -> None:
+    from plugins.commerce.models import Product
+
+    def add() -> None:
+        with unit():
+            db.session.add(Product(sku="S" * 65, name="Tea", description="", price=1, currency="EUR"))
+
+    assert refusal_of(add) == ("VALIDATION_FAILED", None)
