@@ -93,8 +93,10 @@ def unit() -> Iterator[Unit]:
             db.session.flush()
             _commit()
     finally:
-        _release()
-        _unit.reset(token)
+        try:
+            _release()
+        finally:
+            _unit.reset(token)
         _each(work.ended)
     _each(work.after)
     if kept is not None:

@@ -149,6 +149,14 @@ class EntryOut(msgspec.Struct):
     created_at: datetime
 
 
+class StatementLine(EntryOut):
+    """An entry with what its posting was: ``kind`` such as `transfer` or `opening`, the poster's ``reference``."""
+
+    kind: str
+    reference: str | None
+    memo: str
+
+
 class NewTransfer(Body):
     from_account_id: UUID
     to_account_id: UUID

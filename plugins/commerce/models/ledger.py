@@ -62,14 +62,17 @@ class Posting(TenantModel):
 
 
 class Entry(TenantModel):
-    """What a posting did to one account: ``amount`` added (or, below zero, taken), and the ``balance`` after it."""
+    """What a posting did to one account: ``amount`` added (or, below zero, taken), and the ``balance`` after it.
+
+    ``version`` is the one to which it brought the account: the order of an account's entries.
+    """
 
     __tablename__ = "commerce_entries"
     __table_args__ = (
         sa.ForeignKeyConstraint(["tenant_id", "posting_id"], ["commerce_postings.tenant_id", "commerce_postings.id"]),
         sa.ForeignKeyConstraint(["tenant_id", "account_id"], ["commerce_accounts.tenant_id", "commerce_accounts.id"]),
         sa.Index(None, "tenant_id", "posting_id"),
-        sa.Index(None, "tenant_id", "account_id", "id"),
+        sa.Index("uq_commerce_entries_tenant_id_account_id_version", "tenant_id", "account_id", "version", unique=True),
         sa.CheckConstraint("amount <> 0", name="amount"),
     )
 
@@ -77,6 +80,7 @@ class Entry(TenantModel):
     account_id: Mapped[UUID] = mapped_column(sa.Uuid)
     amount: Mapped[int] = mapped_column(sa.BigInteger)
     balance: Mapped[int] = mapped_column(sa.BigInteger)
+    version: Mapped[int] = mapped_column(sa.Integer)
 
 
 class Transfer(TenantModel):

@@ -35,7 +35,13 @@ class DoubleEntry:
         db.session.add(posting)
         db.session.flush()
         db.session.add_all(
-            Entry(posting_id=posting.id, account_id=move.account_id, amount=move.amount, balance=after[move.account_id])
+            Entry(
+                posting_id=posting.id,
+                account_id=move.account_id,
+                amount=move.amount,
+                balance=after[move.account_id],
+                version=accounts[move.account_id].version + 1,
+            )
             for move in moves
         )
         db.session.flush()

@@ -124,7 +124,7 @@ def test_the_database_itself_refuses_books_that_do_not_balance(admin: Shop, ctx:
         posting = Posting(kind="wrong", currency="EUR")
         db.session.add(posting)
         db.session.flush()
-        db.session.add(Entry(posting_id=posting.id, account_id=one, amount=5, balance=1005))
+        db.session.add(Entry(posting_id=posting.id, account_id=one, amount=5, balance=1005, version=3))
     with pytest.raises(Exception, match="append-only"), unit():
         db.session.query(Entry).first().amount = 7  # type: ignore[union-attr]
 
