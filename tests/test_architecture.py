@@ -131,6 +131,20 @@ def test_plugins_use_no_statement_that_the_orm_filter_misses() -> None:
     assert faults == []
 
 
+def test_a_resource_knows_no_store_but_behind_one_protocol() -> None:
+    """A second kind of store is a second module, and not a second resource."""
+    faults = []
+    for path in sources("core/web/resource"):
+        if path.name.startswith("sql_"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            named = {alias.name for alias in node.names} if isinstance(node, ast.Import | ast.ImportFrom) else set()
+            named |= {node.module or ""} if isinstance(node, ast.ImportFrom) else set()
+            if any(name.partition(".")[0] in ("sqlalchemy", "psycopg") or name == "db" for name in named):
+                faults.append(at(path, node.lineno))
+    assert faults == []
+
+
 def test_the_environment_is_read_in_one_place() -> None:
     faults = []
     # Settings are read at boot; only migrations read others; the metrics library has a variable of its own; what stands

@@ -1,10 +1,14 @@
-"""How far each import has come: kept with the rows themselves, so that both are there or neither."""
+"""How far each import has come: kept with the rows themselves, so that both are there or neither.
+
+Of one resource and of whoever began it: nobody else sees an import, or goes on with it.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.orm import Mapped, mapped_column
@@ -14,6 +18,10 @@ from core.background.duties import Duty
 from core.data.models import TenantModel, db, utcnow
 from core.data.tenancy import all_tenants
 from core.data.unit import in_steps, unit
+from core.errors import CONFLICT, NOT_FOUND, Refused
+from core.trust.identity import current_principal
+from core.web.pages import PageQuery, paginate
+from core.web.replies import Page
 
 KEPT_FOR = timedelta(days=30)
 
@@ -48,6 +56,59 @@ class ImportFault(TenantModel):
     code: Mapped[str] = mapped_column(sa.String(80))
     field: Mapped[str | None] = mapped_column(sa.String(200), default=None)
     detail: Mapped[str] = mapped_column(sa.String(500))
+
+
+class RowFault(msgspec.Struct, frozen=True):
+    """A row that was not taken; rows count from 0, without the line that names the columns."""
+
+    row: int
+    code: str
+    field: str | None
+    detail: str
+
+
+def locked(id: UUID, resource: str) -> Import:
+    """The import of this id, begun where there is none, kept from others until the unit ends. ``Refused(CONFLICT)``."""
+    record = db.session.get(Import, id, with_for_update=True, populate_existing=True)
+    if record is None:
+        record = Import(id=id, resource=resource, principal_id=current_principal().id)
+        db.session.add(record)
+        db.session.flush()
+    if not _ours(record, resource):
+        raise Refused(CONFLICT, "the id is of another import: choose one of your own")
+    return record
+
+
+def mine(id: UUID, resource: str) -> Import:
+    """``Refused(NOT_FOUND)``."""
+    record = db.session.get(Import, id)
+    if record is None or not _ours(record, resource):
+        raise Refused(NOT_FOUND, "there is no such import of yours")
+    return record
+
+
+def _ours(record: Import, resource: str) -> bool:
+    return record.resource == resource and record.principal_id == current_principal().id
+
+
+def advance(record: Import, next_row: int, last: bytes | None, taken: int, faults: list[RowFault]) -> None:
+    """So many rows more were taken, and these were not; ``last`` is the digest of the last of them, if any."""
+    record.next_row = max(record.next_row, next_row)
+    record.created += taken
+    record.failed += len(faults)
+    record.last = last if last is not None else record.last
+    db.session.flush()
+    db.session.add_all(
+        ImportFault(import_id=record.id, row=each.row, code=each.code, field=each.field, detail=each.detail)
+        for each in faults
+    )
+
+
+def faults_page(record: Import, query: PageQuery) -> Page[RowFault]:
+    """The rows that were not taken, in their order."""
+    wanted = sa.select(ImportFault).where(ImportFault.import_id == record.id)
+    found = paginate(wanted, ((ImportFault.row, "asc"), (ImportFault.id, "asc")), query)
+    return found.map(lambda each: RowFault(each.row, each.code, each.field, each.detail))
 
 
 def init_app(app: Flask) -> None:

@@ -75,7 +75,7 @@ class Changes:
         self._record("deleted", entity, before, None)
 
     def restore(self, entity: Any) -> None:
-        if entity.deleted_at is None:
+        if not self.store.is_deleted(entity):
             return
         self.rules.get("restore", self.store.restored)(entity)
         self._record("restored", entity, None, self.told(entity))

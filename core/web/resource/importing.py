@@ -14,22 +14,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import msgspec
-import sqlalchemy as sa
 from flask import request
 from msgspec import Meta
 from werkzeug.http import parse_options_header
 
 from core.data.faults import as_refusal
-from core.data.models import db
 from core.data.repeating import repeating
 from core.data.unit import in_steps, unit
-from core.errors import CONFLICT, MALFORMED_BODY, NOT_FOUND, UNSUPPORTED_MEDIA_TYPE, VALIDATION_FAILED, Refused
-from core.trust.identity import current_principal
+from core.errors import CONFLICT, MALFORMED_BODY, UNSUPPORTED_MEDIA_TYPE, VALIDATION_FAILED, Refused
 from core.trust.permissions import marks_of
+from core.web import import_records
 from core.web.bodies import Body
-from core.web.import_records import Import, ImportFault
+from core.web.import_records import Import, RowFault
 from core.web.openapi import refuses
-from core.web.pages import PageQuery, paginate
+from core.web.pages import PageQuery
 from core.web.replies import Page
 from core.web.resource.changing import Changes
 from core.web.resource.reading import Views, typed
@@ -47,15 +45,6 @@ class ImportQuery(Body):
 
     from_row: Annotated[int, Meta(ge=0)] = 0
     dry_run: bool = False
-
-
-class RowFault(msgspec.Struct, frozen=True):
-    """A row that was not taken; rows count from 0, without the line that names the columns."""
-
-    row: int
-    code: str
-    field: str | None
-    detail: str
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -80,7 +69,7 @@ class Importing:
         self.changes = Changes(resource)
         self.id = id
         self.query = query
-        self.name = f"{request.blueprint}:{resource.path}"
+        self.name = _name(resource)
         self.faults: list[RowFault] = []
         self.tried = self.refused = 0
 
@@ -89,7 +78,7 @@ class Importing:
         progress = Progress(self.id, 0, 0, 0)
         if not self.query.dry_run:
             with unit():
-                progress = self._told(self._record())
+                progress = self._told(import_records.locked(self.id, self.name))
         if self.query.from_row > progress.next_row and not self.query.dry_run:
             raise Refused(CONFLICT, f"row {progress.next_row} comes next: send from there")
         at = self.query.from_row
@@ -105,20 +94,12 @@ class Importing:
         tried, refused = self.tried, self.refused
         try:
             with unit():
-                record = self._record()
+                record = import_records.locked(self.id, self.name)
                 wanted = self._not_yet_done(record, batch, at)
                 first = at + len(batch) - len(wanted)
                 faults = self._rows(wanted, first)
-                record.next_row = max(record.next_row, first + len(wanted))
-                record.created += len(wanted) - len(faults)
-                record.failed += len(faults)
-                if wanted:
-                    record.last = _digest(wanted[-1])
-                db.session.flush()
-                db.session.add_all(
-                    ImportFault(import_id=self.id, row=each.row, code=each.code, field=each.field, detail=each.detail)
-                    for each in faults
-                )
+                last = _digest(wanted[-1]) if wanted else None
+                import_records.advance(record, first + len(wanted), last, len(wanted) - len(faults), faults)
                 progress = self._told(record)
                 if self.query.dry_run:
                     raise _Undo
@@ -162,16 +143,6 @@ class Importing:
                     faults[row] = _fault(row, why)
         return [faults[row] for row in sorted(faults)]
 
-    def _record(self) -> Import:
-        record = db.session.get(Import, self.id, with_for_update=True, populate_existing=True)
-        if record is None:
-            record = Import(id=self.id, resource=self.name, principal_id=current_principal().id)
-            db.session.add(record)
-            db.session.flush()
-        if record.resource != self.name or record.principal_id != current_principal().id:
-            raise Refused(CONFLICT, "the id is of another import: choose one of your own")
-        return record
-
     def _told(self, record: Import) -> Progress:
         return Progress(self.id, record.next_row, record.created, record.failed)
 
@@ -205,14 +176,12 @@ def import_views(resource: Resource) -> None:
         return Importing(resource, import_id, query).run(rows(format, found, known, ignored))
 
     def get(import_id: UUID) -> Progress:
-        record = _mine(resource, import_id)
+        record = import_records.mine(import_id, _name(resource))
         return Progress(record.id, record.next_row, record.created, record.failed)
 
     def faults(import_id: UUID, query: PageQuery) -> Page[RowFault]:
-        record = _mine(resource, import_id)
-        wanted = sa.select(ImportFault).where(ImportFault.import_id == record.id)
-        found = paginate(wanted, ((ImportFault.row, "asc"), (ImportFault.id, "asc")), query)
-        return found.map(lambda each: RowFault(each.row, each.code, each.field, each.detail))
+        record = import_records.mine(import_id, _name(resource))
+        return import_records.faults_page(record, query)
 
     plural = resource.plural.replace("_", " ")
     rule = f"{resource.path}/imports/<uuid:import_id>"
@@ -242,12 +211,8 @@ def _format() -> Format:
     return MEDIA[kind]
 
 
-def _mine(resource: Resource, import_id: UUID) -> Import:
-    record = db.session.get(Import, import_id)
-    name = f"{request.blueprint}:{resource.path}"
-    if record is None or record.resource != name or record.principal_id != current_principal().id:
-        raise Refused(NOT_FOUND, "there is no such import of yours")
-    return record
+def _name(resource: Resource) -> str:
+    return f"{request.blueprint}:{resource.path}"
 
 
 VIEWS: Views = {"import": import_views}

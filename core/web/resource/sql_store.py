@@ -169,6 +169,9 @@ class SqlStore:
             db.session.delete(entity)
         db.session.flush()
 
+    def is_deleted(self, entity: Any) -> bool:
+        return entity.deleted_at is not None
+
     def restored(self, entity: Any) -> None:
         entity.deleted_at = None
         db.session.flush()
