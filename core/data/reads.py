@@ -19,7 +19,7 @@ from psycopg import Error as PsycopgError
 from psycopg.adapt import Transformer
 
 from core.data.models import db
-from core.data.roundtrip import ask, numbered
+from core.data.roundtrip import ask, at_rest, numbered
 from core.data.slow import watched
 from core.data.unit import current_unit
 
@@ -112,14 +112,10 @@ def _alone(engine: sa.Engine, made: _Made, given: Mapping[str, Any], *, keep: bo
         return made.rows(driver, watched(made.told, lambda: ask(driver, info, made.text, values, keep=keep)))
     except PsycopgError as exc:
         raise _as_sqlalchemy(exc, engine, proxy, made.told) from exc
-    except Exception:
-        raise  # of ours: nothing is under way
-    except BaseException:
-        proxy.invalidate()  # broken off somewhere: nobody knows what the connection still has to say
-        raise
     finally:
         if proxy.is_valid:
-            proxy.close()
+            # Whatever broke it off: a connection that still has something to say would say it to whoever comes next.
+            (proxy.close if at_rest(proxy.driver_connection) else proxy.invalidate)()
 
 
 def _as_sqlalchemy(exc: Exception, engine: sa.Engine, proxy: Any, statement: str) -> Exception:

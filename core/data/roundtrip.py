@@ -64,6 +64,14 @@ def ask(connection: Any, info: dict[Any, Any], statement: str, values: Sequence[
         return _asked(connection, names, [(FENCE, fence_values(), True), (statement, given, keep)])
 
 
+def at_rest(connection: Any) -> bool:
+    """Whether nothing is under way on a connection, and nothing of it unread."""
+    pgconn = connection.pgconn
+    return bool(
+        pgconn.pipeline_status == pq.PipelineStatus.OFF and pgconn.transaction_status == pq.TransactionStatus.IDLE
+    )
+
+
 def _asked(connection: Any, names: Names, statements: Sequence[tuple[str, Sequence[Any], bool]]) -> Any:
     pgconn = connection.pgconn
     sent: list[str] = []  # for each message the text that it prepares, if it does

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -111,22 +113,32 @@ def test_a_statement_that_fails_leaves_a_connection_that_can_go_on(shelves: Flas
         assert titles() == ["Emma", "Persuasion"]
 
 
-def test_one_that_is_broken_off_gives_no_half_answered_connection_back(
-    shelves: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Broken(BaseException):
-        pass
+class Hard(BaseException):
+    """As a greenlet's end, or a time-out of gevent's."""
 
+
+class Soft(Exception):
+    """Whatever else may be thrown into a greenlet that waits."""
+
+
+@pytest.mark.parametrize("kind", [Hard, Soft])
+@pytest.mark.parametrize("late", [False, True])
+def test_one_that_is_broken_off_gives_no_half_answered_connection_back(
+    shelves: Flask, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException], late: bool
+) -> None:
     with unit():
         pid = BACKEND({})[0][0]
 
     def broken(pgconn: Any) -> Any:
-        yield from _results(pgconn)
-        raise Broken
+        if late:
+            yield from _results(pgconn)
+        else:
+            pgconn.flush()
+        raise kind
 
     with monkeypatch.context() as breaking:
         breaking.setattr("core.data.roundtrip._results", broken)
-        with pytest.raises(Broken), unit():
+        with pytest.raises(kind), unit():
             titles()
     with unit():
         assert BACKEND({})[0][0] != pid
@@ -182,3 +194,39 @@ def test_one_that_is_asked_often_is_prepared_and_few_are_kept(shelves: Flask) ->
             with unit():
                 assert len(one({"title": "Emma"})) == 1
     assert before < kept() <= MOST_NAMES
+
+
+def test_many_at_once_in_two_tenants_read_their_own_though_connections_die(
+    shelves: Flask, superuser: psycopg.Connection[Any]
+) -> None:
+    with acting_in(PLATFORM), unit():
+        db.session.add(Book(title="Sanditon"))
+    theirs = {DEFAULT: ["Emma", "Persuasion"], PLATFORM: ["Sanditon"]}
+    done = threading.Event()
+
+    def read(number: int) -> tuple[int, int]:
+        good = lost = 0
+        for turn in range(60):
+            tenant = (DEFAULT, PLATFORM)[(number + turn) % 2]
+            with shelves.app_context(), acting_in(tenant):
+                try:
+                    with unit():
+                        assert titles() == theirs[tenant]
+                    good += 1
+                except sa.exc.DBAPIError as exc:
+                    assert exc.connection_invalidated
+                    lost += 1
+        return good, lost
+
+    def kill() -> None:
+        ours = "from pg_stat_activity where application_name like 'pegboard-%' limit 1"
+        while not done.wait(0.02):
+            superuser.execute(f"select pg_terminate_backend(pid) {ours}")
+
+    with ThreadPoolExecutor(7) as pool:
+        killer = pool.submit(kill)
+        told = [each.result(60) for each in [pool.submit(read, number) for number in range(6)]]
+        done.set()
+        killer.result(10)
+    assert sum(good for good, _ in told) > 100
+    assert sum(good + lost for good, lost in told) == 360
