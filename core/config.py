@@ -36,6 +36,7 @@ __all__ = [
 
 MIN_SECRET_LENGTH = 32
 MIN_TOKEN_LENGTH = 16
+QUEUE = r"^[a-z][a-z0-9-]{0,31}(:[1-9][0-9]{0,2})?$"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,12 @@ class BoardSettings:
     redis_url: str = env(doc="Redis or Valkey, e.g. redis://host:6379/0 or rediss://…")
     redis_tls_verify: bool = env(default=True, doc="check the certificate of a rediss:// server")
     mongodb_uri: str = env(doc="MongoDB, e.g. mongodb://host:27017/pegboard")
-    worker_concurrency: Annotated[int, Meta(ge=1, le=200)] = env(default=10, doc="jobs that a worker runs at once")
+    worker_concurrency: Annotated[int, Meta(ge=1, le=200)] = env(
+        default=10, doc="jobs that a worker runs at once, of each queue for which nothing else is said"
+    )
+    worker_queues: tuple[Annotated[str, Meta(pattern=QUEUE)], ...] = env(
+        default=(), doc="queues that a worker consumes, with how many jobs of each at once: default:10,mail:5"
+    )
 
     jwt_access_secret: Secret | None = env(default=None, doc="signs access tokens; unset: derived from SECRET_KEYS")
     jwt_private_keys: Secret | None = env(

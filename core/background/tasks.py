@@ -25,7 +25,9 @@ from flask import Flask
 
 from core.background.functions import annotation_fault, call_faults, refuse_second
 from core.background.queue import calls
-from core.background.queue.lists import push
+from core.background.queue.delivery import push
+from core.background.queue.frames import HIGHEST, LOWEST
+from core.background.queue.keys import DEFAULT, NAME
 from core.background.queue.running import perform
 from core.data import outbox
 from core.data.unit import unit, unit_or_none
@@ -46,6 +48,8 @@ class Policy:
     retries: int = 3
     retry_delay: float = 1.0
     never: tuple[type[Exception], ...] = ()
+    queue: str = DEFAULT
+    priority: int = 0
 
     def faults(self) -> list[str]:
         """What is wrong with it, in words that follow the task's name."""
@@ -57,6 +61,10 @@ class Policy:
         for one in self.never:
             if not isinstance(one, type) or not issubclass(one, Exception):
                 faults.append(f"has {one!r} in never=; name classes of exceptions, such as never=(ValueError,)")
+        if not isinstance(self.queue, str) or not NAME.fullmatch(self.queue):
+            faults.append(f"has queue={self.queue!r}; name one in small letters, digits and -, such as queue='mail'")
+        if isinstance(self.priority, bool) or not isinstance(self.priority, int) or abs(self.priority) > HIGHEST:
+            faults.append(f"has priority={self.priority!r}; say a whole number from {LOWEST} to {HIGHEST}, 0 for most")
         return faults
 
 
@@ -82,8 +90,17 @@ class Task:
             self.function(**{name: getattr(arguments, name) for name in self.arguments.__struct_fields__})
 
 
-def task(*, retries: int = 3, retry_delay: float = 1.0, never: Iterable[type[Exception]] = ()) -> Callable[[F], F]:
+def task(
+    *,
+    retries: int = 3,
+    retry_delay: float = 1.0,
+    never: Iterable[type[Exception]] = (),
+    queue: str = DEFAULT,
+    priority: int = 0,
+) -> Callable[[F], F]:
     """Mark a function in ``tasks.py`` as the task ``<plugin>.<function>``; see ``Policy`` for the numbers.
+
+    It waits in the queue of that name, behind those of a higher ``priority`` and those that came before it.
 
     A ``Refused`` with a 4xx code is never tried again. An attempt that failed because PostgreSQL, Redis or MongoDB
     was away does not count. The job runs in one unit of work, unless the function is marked ``@in_steps``.
@@ -92,7 +109,7 @@ def task(*, retries: int = 3, retry_delay: float = 1.0, never: Iterable[type[Exc
     def mark(function: F) -> F:
         refuse_second(function, "__task__")
         several = tuple(never) if isinstance(never, Iterable) and not isinstance(never, str) else (never,)
-        function.__task__ = Policy(retries, retry_delay, several)  # type: ignore[attr-defined]
+        function.__task__ = Policy(retries, retry_delay, several, queue, priority)  # type: ignore[attr-defined]
         return function
 
     return mark

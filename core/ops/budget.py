@@ -16,6 +16,8 @@ MIGRATION_CONNECTIONS = 3
 """`flask db upgrade`: one holds the lock, one works, one asks for the app's role. It pools none."""
 SUBSCRIPTION = 1
 """The connection on which a process hears Redis's notices."""
+QUEUES = 8
+"""That a worker consumes where ``WORKER_QUEUES`` does not say which: room for the usual ones."""
 FULL = 0.8
 """The share of the limit from which on little is left for consoles, backups and commands."""
 
@@ -95,12 +97,13 @@ def for_postgres(settings: BoardSettings, formation: Formation) -> Budget:
 
 
 def for_redis(settings: BoardSettings, formation: Formation) -> Budget:
-    """A worker's greenlets wait for jobs on connections of their own, besides its pool."""
+    """A worker has a connection for each queue, one for its heartbeat and one for the bell, besides its pool."""
     from core.data.redis.connections import POOL
 
     said = _said(settings.redis_url)
     pool = said or POOL
-    waiting = {"worker": said or settings.worker_concurrency}
+    queues = len(settings.worker_queues) or QUEUES
+    waiting = {"worker": sum(min(said or each, each) for each in (queues, 1, 1))}
     return Budget(
         tuple(
             Share(kind, formation.processes(kind, settings), pool + SUBSCRIPTION + waiting.get(kind, 0))

@@ -18,7 +18,7 @@ import click
 import sqlalchemy as sa
 from flask.cli import with_appcontext
 
-from core.background.queue import lists
+from core.background.queue import contents
 from core.config import settings
 from core.data import redis
 from core.data.migrations.rules import is_fenced
@@ -194,11 +194,7 @@ def _redis_or_word() -> Iterator[Any]:
 def _waiting(store: Any, old: list[str]) -> int:
     """Messages that one of these keys signed. Workers take them in turn; a retry is signed anew."""
     prefixes = tuple(f"{each}.".encode() for each in old)
-    count = start = 0
-    while messages := store.lrange(lists.WAIT, start, start + BATCH - 1):
-        count += sum(message.startswith(prefixes) for message in messages)
-        start += BATCH
-    return count + sum(message.startswith(prefixes) for message, _ in store.zscan_iter(lists.SCHEDULE))
+    return sum(message.startswith(prefixes) for message in contents.every_message())
 
 
 def _in_use_since(store: Any, first: str) -> datetime:

@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 from flask import Flask
 
-from core.background.queue import lists, messages
-from core.data import outbox, redis
+from core.background.queue import contents, messages
+from core.data import outbox
 from core.data.models import new_id
 from core.data.outbox import Envelope
 from core.data.tenancy import DEFAULT
@@ -58,11 +58,9 @@ def put(name: str, tenant_id: Any = DEFAULT.id, **more: Any) -> None:
 
 def waiting() -> list[Envelope]:
     """The queue, next first."""
-    store: Any = redis.client()
-    return [messages.decode(message) for message in reversed(store.lrange(lists.WAIT, 0, -1))]
+    return [messages.decode(frame.message) for frame in contents.waiting()]
 
 
 def scheduled() -> list[Envelope]:
     """What waits until it is due, the earliest first."""
-    store: Any = redis.client()
-    return [messages.decode(message) for message in store.zrange(lists.SCHEDULE, 0, -1)]
+    return [messages.decode(frame.message) for frame in contents.scheduled()]

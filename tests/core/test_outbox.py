@@ -17,10 +17,10 @@ from handover import NOW, Deliverer, delivering, rows, waiting
 from redis.exceptions import ConnectionError as RedisAway
 from shelf import services
 
-from core.background.queue import lists
+from core.background.queue import contents
 from core.background.tasks import enqueue, enqueue_in
 from core.contracts import Principal
-from core.data import outbox, redis
+from core.data import outbox
 from core.data.models import db, new_id
 from core.data.tenancy import DEFAULT
 from core.data.unit import unit
@@ -184,10 +184,10 @@ def test_a_short_delay_waits_in_the_queue_and_a_long_one_in_the_database(
 ) -> None:
     enqueue_in(30, "shelf.count", book_id=new_id())
     enqueue_in(3600, "shelf.count", book_id=new_id())
-    assert redis.client().zcard(lists.SCHEDULE) == 1
+    assert len(list(contents.scheduled())) == 1
     assert len(rows(superuser)) == 1
     assert outbox.sweep(settled=NOW) == 0
     assert run_jobs() == 0
     superuser.execute("update core_outbox set due_at = now() + interval '5 seconds'")
     assert outbox.sweep(settled=NOW) == 1
-    assert redis.client().zcard(lists.SCHEDULE) == 2, "handed over a little early, and due to the second"
+    assert len(list(contents.scheduled())) == 2, "handed over a little early, and due to the second"

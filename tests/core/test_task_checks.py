@@ -16,7 +16,9 @@ import pytest
 from flask import Flask
 from shelf import services
 
-from core.background.queue import lists, messages
+from core.background.queue import contents, delivery, messages
+from core.background.queue.frames import frame
+from core.background.queue.leased import Leased
 from core.background.tasks import Tasks, task, task_faults
 from core.contracts import SYSTEM
 from core.data import redis
@@ -34,7 +36,7 @@ RunJobs = Callable[[], int]
 # -- messages -------------------------------------------------------------------------------------------------------
 
 
-def test_a_message_that_is_not_ours_is_dropped_with_a_line(
+def test_a_message_that_is_not_ours_is_kept_apart(
     ctx: Flask, run_jobs: RunJobs, caplog: pytest.LogCaptureFixture
 ) -> None:
     good = Envelope(id=new_id(), kind="task", name="shelf.count", payload={"book_id": str(new_id())}, principal=SYSTEM)
@@ -43,11 +45,13 @@ def test_a_message_that_is_not_ours_is_dropped_with_a_line(
     elsewhere = secrets.sign("mail", msgspec.json.encode(good)).encode()
     no_envelope = secrets.sign("jobs", b'{"id": 5}').encode()
     bad = (b"", b"garbage", b"\xff\xfe", pickle.dumps(good.payload), msgspec.json.encode(good))
-    redis.client().lpush(lists.WAIT, *bad, flipped, elsewhere, no_envelope, signed)
+    delivery.remember("default")
+    frames = [(0, frame(message)) for message in (*bad, flipped, elsewhere, no_envelope, signed)]
+    Leased(redis.client(), "default", "test").push(frames)
     assert run_jobs() == 1
     with unit():
         assert len(services.marks()) == 1
-    assert caplog.text.count("a message on the queue was dropped") == len(bad) + 3
+    assert len(list(contents.dead())) == len(bad) + 3
 
 
 # -- declared well --------------------------------------------------------------------------------------------------

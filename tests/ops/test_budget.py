@@ -31,11 +31,11 @@ def test_processes_times_pools() -> None:
 
 
 @pytest.mark.unit
-def test_redis_counts_the_subscription_and_the_workers_waiting_pops() -> None:
-    planned = budget.for_redis(settings(web_concurrency=2, worker_concurrency=4), ONE_OF_EACH)
-    assert planned.total == 2 * 11 + 15 + 11
+def test_redis_counts_the_subscription_and_what_a_worker_has_for_its_queues() -> None:
+    planned = budget.for_redis(settings(web_concurrency=2, worker_queues=("default", "mail:2")), ONE_OF_EACH)
+    assert planned.total == 2 * 11 + (11 + 2 + 2) + 11
     planned = budget.for_redis(settings(redis_url="redis://127.0.0.1:9/0?max_connections=3"), ONE_OF_EACH)
-    assert planned.total == 4 + 7 + 4
+    assert planned.total == 4 + (4 + 3 + 2) + 4
 
 
 @pytest.mark.unit

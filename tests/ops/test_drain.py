@@ -15,7 +15,7 @@ from flask import Flask
 from fleet import Nap, ask, ask_once, children, connect, eventually, install_naps
 
 from core.background import duties
-from core.background.queue import consumer, lists
+from core.background.queue import consumer, contents
 from core.background.tasks import enqueue
 from core.data import redis
 from core.ops.processes import Process
@@ -153,7 +153,7 @@ def test_a_worker_finishes_its_jobs_and_takes_no_more(process: StartProcess, nap
     enqueue("naps.rest", seconds=0.0, word="late")
     assert worker.ended() == 0, worker.log()
     assert redis.client().lrange("naps", 0, -1) == [b"short begun", b"short done"]
-    assert redis.client().llen(lists.WAIT) == 1
+    assert len(list(contents.waiting())) == 1
 
 
 def test_the_scheduler_leaves_at_once(process: StartProcess, board: Flask) -> None:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 from flask import Flask
 
-from core.background.queue import lists
+from core.background.queue import delivery
 from core.contracts import SYSTEM, Tenant
 from core.data import redis
 from core.data.models import db, new_id
@@ -119,10 +119,10 @@ def test_what_no_listed_key_reads_is_told_and_left(boards: Callable[[str], Flask
 def test_a_job_that_waits_keeps_the_old_key(boards: Callable[[str], Flask]) -> None:
     later = datetime.now(UTC) + timedelta(hours=1)
     with boards(OLD).app_context():
-        lists.push([Envelope(new_id(), "task", "core.notify_mail", {}, due_at=due) for due in (None, later)])
+        delivery.push([Envelope(new_id(), "task", "core.notify_mail", {}, due_at=due) for due in (None, later)])
     both = boards(f"{NEW},{OLD}")
     with both.app_context():
-        lists.push([Envelope(new_id(), "task", "core.notify_mail", {}, principal=SYSTEM)])
+        delivery.push([Envelope(new_id(), "task", "core.notify_mail", {}, principal=SYSTEM)])
     done = rotate(both)
     assert (done.exit_code, f"jobs on the queue: 2 still need {secrets.key_id(OLD)}" in done.output) == (1, True)
 

@@ -1,69 +1,129 @@
-"""The worker's loop: Huey's consumer with greenlets, taking and running jobs until it is told to end."""
+"""The worker's crews: for each queue Huey's consumer with greenlets, over a pump of its own, until told to end."""
 
 from __future__ import annotations
 
 import logging
 import signal
+import time
 from collections.abc import Callable
-from types import FrameType
 
 import gevent
 from flask import Flask
 from huey.consumer import Consumer
 
-from core.background.queue.huey import BLOCK, BoardHuey
-from core.config import BoardSettings
+from core.background.queue import routes
+from core.background.queue.bell import Bell
+from core.background.queue.heartbeat import Heartbeat
+from core.background.queue.huey import BoardHuey
+from core.background.queue.leased import Leased
+from core.background.queue.neighbours import me
+from core.background.queue.pump import Pump
+from core.background.queue.sizes import queues_of, unconsumed
 from core.data import redis
 
 log = logging.getLogger(__name__)
 
-FINISH = 22
+FINISH = 20
 """Seconds that running jobs are given after SIGTERM; platforms kill after 30."""
 PUT_BACK = 2
-"""Seconds for those that did not finish, to go back to the queue."""
-BLOCK_TIMEOUT = BLOCK + 4
-"""Socket time-out of the waiting pops: shorter than the wait itself, every quiet second would look like an outage."""
+"""Seconds for those that did not finish, to go back to their queues."""
+SETTLE = 2
+"""Seconds for the last to be settled."""
+TIMEOUT = 4.0
+"""Of the pumps' connections: a step waits for nothing."""
 
 
 class Crew(Consumer):
-    """Huey's consumer, minus restarts and its own ideas of signals."""
+    """Huey's consumer on one queue, minus its signals, its schedule and its restarts."""
 
-    def __init__(self, queue: BoardHuey, size: int, leaving: Callable[[], None]) -> None:
-        super().__init__(queue, workers=size, periodic=False, worker_type="greenlet", shutdown_timeout=FINISH)
-        self.leaving = leaving
-
-    def start(self) -> None:
-        super().start()
-        log.info("worker is ready", extra={"concurrency": self.workers})
-
-    def stop(self, graceful: bool = True) -> None:
-        log.info("worker ends: running jobs may finish", extra={"running": len(self.huey._tasks_in_flight)})
-        self.huey.ending = True
-        self.leaving()
-        super().stop(graceful=True)
+    def __init__(self, huey: BoardHuey, size: int) -> None:
+        super().__init__(
+            huey,
+            workers=size,
+            periodic=False,
+            worker_type="greenlet",
+            scheduler_interval=60,
+            check_worker_health=False,
+            shutdown_timeout=FINISH,
+        )
+        self.pump = huey.pump
+        self.flow = gevent.spawn(huey.pump.run)
 
     def _set_signal_handlers(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._handle_signal)
+        """One handler for all crews: ``consume`` has it."""
 
-    def _handle_signal(self, signum: int, frame: FrameType | None) -> None:
-        self._signum, self._restart, self._graceful = signum, False, True
-
-    def _interrupt_workers(self) -> None:
-        # Not for ever, as Huey would: a job that never lets the loop go must not keep the others from going back.
-        gevent.killall([greenlet for _, greenlet in self.worker_threads], KeyboardInterrupt, timeout=PUT_BACK)
+    def finish(self, deadline: float) -> None:
+        """Let running jobs finish until then; those that do not go back."""
+        self.pump.end()
+        self.stop_flag.set()
+        greenlets = [greenlet for _, greenlet in self.worker_threads]
+        gevent.joinall(greenlets, timeout=max(0.0, deadline - time.monotonic()))
+        # A job that never lets the loop go must not keep the others from going back.
+        gevent.killall(greenlets, KeyboardInterrupt, timeout=PUT_BACK)
 
 
 def consume(app: Flask, leaving: Callable[[], None] = lambda: None) -> None:
     """Run jobs until SIGTERM or SIGINT, then ``leaving()``, let running ones finish, and return.
 
-    The process must have been patched by gevent. Each of ``WORKER_CONCURRENCY`` greenlets waits on a connection of its
-    own, besides those of the board's pool.
+    The process must have been patched by gevent. It holds two connections to Redis and one
+    for each queue, besides those of its pool.
     """
-    settings: BoardSettings = app.extensions["pegboard.settings"]
-    size = settings.worker_concurrency
+    process = me()
     with app.app_context():
-        client = redis.dedicated(BLOCK_TIMEOUT, size=size)
-    Crew(BoardHuey(app, client), size, leaving).run()
-    client.close()
+        # Retried by hand: a client that does so by itself could take twice what it answers once.
+        sizes = queues_of(app)
+        steps, beats = redis.dedicated(TIMEOUT, size=len(sizes)), redis.dedicated(TIMEOUT)
+        bell = Bell(redis.dedicated(TIMEOUT))
+        crews = [Crew(BoardHuey(app, Pump(Leased(steps, name, process), size)), size) for name, size in sizes.items()]
+    heartbeat = Heartbeat([Leased(beats, crew.pump.queue.name, process) for crew in crews])
+    ended = gevent.event.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda signum, frame: ended.set())
+    bell.ring = {crew.pump.queue.name: crew.pump.ring for crew in crews}
+    bell.start()
+    heartbeat.start()
+    for crew in crews:
+        crew.start()
+    _announce(app)
+    log.info("worker is ready", extra={"queues": sizes})
+    with app.app_context():
+        if others := unconsumed(app):
+            told = "tasks of this worker go to queues that it does not consume: see that another does (WORKER_QUEUES)"
+            log.warning(told, extra={"queues": others})
+    # Waking now and then lets Python see a signal that came while the loop slept.
+    while not ended.wait(0.2):
+        pass
+    log.info("worker ends: running jobs may finish", extra={"running": sum(crew.pump.running for crew in crews)})
+    leaving()
+    deadline = time.monotonic() + FINISH
+    gevent.joinall([gevent.spawn(crew.finish, deadline) for crew in crews])
+    heartbeat.stop()
+    bell.stop()
+    for crew in crews:
+        crew.pump.wait_settled(SETTLE)
+        _leave(crew.pump)
+    for client in (steps, beats):
+        client.close()
     log.info("worker has ended")
+
+
+def _announce(app: Flask) -> None:
+    """Tell the others which tasks go where, once Redis is there."""
+
+    def announce() -> None:
+        while True:
+            try:
+                with app.app_context():
+                    routes.tell(app)
+                return
+            except Exception:
+                gevent.sleep(5)
+
+    gevent.spawn(announce)
+
+
+def _leave(pump: Pump) -> None:
+    try:
+        pump.queue.leave()
+    except Exception as exc:
+        log.warning("the leases of this worker will lapse by themselves: %s", exc)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import Context
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from flask import Flask, current_app
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 REGISTRIES = {"task": "pegboard.tasks", "listener": "pegboard.listeners"}
 LONGEST_DELAY = 3600.0
+LONGEST_ERROR = 500
 OUTAGE_DELAY = 5.0
 OUTAGE_PATIENCE = timedelta(days=1)
 """How long a job waits for a store that is away before such attempts count like any other."""
@@ -50,25 +51,45 @@ class BadArguments(Exception):
     """The payload does not fit the task's annotations; trying again would not help."""
 
 
+class Outcome(NamedTuple):
+    """What became of one attempt: ``done``, ``dropped``, ``retry``, ``waiting`` or ``failed``.
+
+    ``again`` is the envelope to queue again, with its ``due_at``; without it the job is settled.
+    """
+
+    envelope: Envelope
+    what: str
+    again: Envelope | None
+    seconds: float
+    error: str | None = None
+
+
 def perform(envelope: Envelope, app: Flask | None = None) -> Envelope | None:
+    """``attempt``, of which only the envelope to queue again is told."""
+    return attempt(envelope, app).again
+
+
+def attempt(envelope: Envelope, app: Flask | None = None) -> Outcome:
     """Run a job in contexts of its own, nothing inherited: app, tenant, principal, request id, marks, unit, call.
 
-    Answers ``None`` when the job is settled (done, dropped, or failed for good, which is logged as an error), or the
-    envelope to queue again, with its ``due_at``. An ``Exception`` never leaves here.
+    What failed for good is logged as an error. An ``Exception`` never leaves here.
     """
     return Context().run(_perform, envelope, app or current_app._get_current_object())  # type: ignore[attr-defined]
 
 
-def _perform(envelope: Envelope, app: Flask) -> Envelope | None:
+def _perform(envelope: Envelope, app: Flask) -> Outcome:
     began = time.monotonic()
+    error = None
     with app.app_context(), _log_context(envelope):
         try:
-            outcome, again = _attempt(envelope)
+            what, again = _attempt(envelope)
         except Exception as exc:  # whatever a task raises, the worker goes on
-            outcome, again = _after_failure(envelope, exc)
-    telemetry.count("jobs_total", task=envelope.name, outcome=outcome)
-    telemetry.observe("job_seconds", time.monotonic() - began, task=envelope.name)
-    return again
+            error = f"{type(exc).__name__}: {exc}"[:LONGEST_ERROR]
+            what, again = _after_failure(envelope, exc)
+    seconds = time.monotonic() - began
+    telemetry.count("jobs_total", task=envelope.name, outcome=what)
+    telemetry.observe("job_seconds", seconds, task=envelope.name)
+    return Outcome(envelope, what, again, seconds, error)
 
 
 def _attempt(envelope: Envelope) -> tuple[str, Envelope | None]:

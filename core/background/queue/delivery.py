@@ -1,0 +1,57 @@
+"""Putting jobs on their queues. Imports neither Huey nor redis-py: every process enqueues."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from core.background.queue import messages
+from core.background.queue.frames import frame
+from core.background.queue.keys import Keys
+from core.background.queue.routes import own_queues, route_of
+from core.background.queue.scripts import NAMES, PUSH
+from core.data import redis
+from core.data.outbox import Envelope
+from core.data.redis.pool import here
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+AGAIN = 60.0
+
+
+def push(envelopes: Sequence[Envelope], using: Redis | None = None) -> None:
+    """Put envelopes on their queues or, before they are due, on the schedule; one round trip for each queue.
+
+    Raises redis-py's errors; then some queues may have theirs, and whoever tries again puts the same jobs on again.
+    """
+    by_queue: dict[str, list[bytes | int]] = {}
+    for envelope in envelopes:
+        queue, priority = route_of(envelope.name)
+        by_queue.setdefault(queue, []).extend((due(envelope), frame(messages.encode(envelope), priority)))
+    for queue, args in by_queue.items():
+        remember(queue)
+        PUSH(keys=Keys(queue).all(), args=args, using=using)
+
+
+def due(envelope: Envelope) -> int:
+    """The epoch millisecond before which a job must not run; 0 for at once."""
+    return 0 if envelope.due_at is None else int(envelope.due_at.timestamp() * 1000)
+
+
+_remembered: dict[tuple[object, str], float] = {}
+
+
+def remember(queue: str) -> None:
+    """Have the queue stand among those that there are; each process says so once a minute, for Redis may forget."""
+    mark, now = (here().server, queue), time.monotonic()
+    if now - _remembered.get(mark, -AGAIN) >= AGAIN:
+        redis.client().sadd(NAMES, queue)
+        _remembered[mark] = now
+
+
+def names() -> list[str]:
+    """Every queue that has ever had something in it, and those of this process's own tasks; sorted."""
+    found: set[bytes] = redis.client().smembers(NAMES)  # type: ignore[assignment]
+    return sorted({name.decode() for name in found} | own_queues())

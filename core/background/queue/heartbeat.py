@@ -1,0 +1,46 @@
+"""Signs of life that do not depend on gevent's loop: a job that never lets it turn must not be taken for dead.
+
+A native thread renews the leases. It shares nothing with the rest but plain attributes: a client of its own, no log.
+"""
+
+from __future__ import annotations
+
+import _thread
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from core.background.queue.leased import LEASE, Leased
+
+EVERY = LEASE / 5
+
+
+class Heartbeat:
+    """Beats for these queues until ``stop``."""
+
+    def __init__(self, queues: Sequence[Leased]) -> None:
+        self.queues = queues
+        self._stopped = False
+
+    def start(self) -> None:
+        _original("_thread", "start_new_thread", _thread.start_new_thread)(self._run, ())
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def _run(self) -> None:
+        sleep = _original("time", "sleep", time.sleep)
+        while not self._stopped:
+            sleep(EVERY)
+            for queue in self.queues:
+                try:
+                    queue.beat()
+                except Exception:  # noqa: S112 - Redis is away: nobody can take the lease meanwhile either
+                    continue
+
+
+def _original(module: str, name: str, here: Any) -> Any:
+    """What gevent has patched, as it was."""
+    monkey = sys.modules.get("gevent.monkey")
+    return here if monkey is None else monkey.get_original(module, name)

@@ -1,0 +1,100 @@
+"""One queue, as one process uses it: putting jobs on, taking leases, settling them, taking back what others let lapse.
+
+Nothing here waits or retries: whoever calls knows what an error leaves undone. Errors are redis-py's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from redis import Redis
+
+from core.background.queue import scripts
+from core.background.queue.frames import Frame
+from core.background.queue.keys import Keys
+from core.background.queue.neighbours import is_gone
+
+LEASE = 15.0
+"""Seconds that a lease lasts without a sign of life; whoever is killed is missed after as long."""
+MOST_STALLS = 3
+"""How often a job's process may die or fall silent while it runs; once more, and the job is dead."""
+KEPT_DONE, KEPT_FAILED = 100, 1000
+"""Records that a queue keeps of what was done, and of what failed."""
+
+Effect = tuple[str, Any, Any]
+"""An operation of ``scripts.STEP`` and its two arguments."""
+
+
+class Settled(NamedTuple):
+    """A job that its process has done with, and what follows from that: all of it, or none if the lease was lost."""
+
+    nonce: bytes
+    effects: Sequence[Effect] = ()
+
+
+class Step(NamedTuple):
+    """What a step answered.
+
+    ``lost``: nonces whose lease was no longer ours; ``known``: whether the process had not been given up meanwhile;
+    ``soon``: milliseconds until something falls due, -1 where nothing is scheduled.
+    """
+
+    taken: list[Frame]
+    lost: list[bytes]
+    known: bool
+    soon: int
+    waiting: int
+
+
+class Leased:
+    """The queue ``name`` in the hands of ``process``, an id of this process alone."""
+
+    def __init__(self, client: Redis, name: str, process: str) -> None:
+        self.client = client
+        self.keys = Keys(name)
+        self.name = name
+        self.process = process
+
+    def push(self, frames: Iterable[tuple[int, bytes]]) -> None:
+        """Put frames on the queue, each with the epoch millisecond before which it is not due (0: now)."""
+        args: list[Any] = [part for due, raw in frames for part in (due, raw)]
+        if args:
+            self._run(scripts.PUSH, args)
+
+    def step(self, wanted: int, settled: Sequence[Settled] = ()) -> Step:
+        """Renew the lease, settle, promote what is due, and take at most ``wanted`` jobs: one round trip."""
+        args: list[Any] = [self.process, int(LEASE * 1000), wanted, KEPT_DONE, KEPT_FAILED]
+        for each in settled:
+            args += [each.nonce, len(each.effects), *(part for effect in each.effects for part in effect)]
+        reply = self._run(scripts.STEP, args, self.keys.leases(self.process))
+        taken, lost, known, soon, waiting = reply
+        return Step([Frame.read(raw) for raw in taken], lost, bool(known), soon, waiting)
+
+    def held(self) -> list[Frame]:
+        """What this process has taken and not settled, as Redis knows it."""
+        found = scripts.HELD(keys=[self.keys.leases(self.process)], using=self.client)
+        return [Frame.read(raw) for raw in found]
+
+    def expire_gone(self) -> None:
+        """Let the leases of processes that have ended on this machine lapse at once."""
+        found: Any = self.client.zrange(self.keys.procs, 0, -1)
+        for process in (name.decode() for name in found):
+            if process != self.process and is_gone(process):
+                scripts.LEAVE(keys=[self.keys.procs], args=[process], using=self.client)
+
+    def reap(self, limit: int = 200) -> tuple[list[Frame], list[Frame]]:
+        """Give back the jobs of processes that fell silent; answers those, and the ones that stalled too often."""
+        stalled, dead = self._run(scripts.REAP, [limit, MOST_STALLS], self.keys.leases(""))
+        return [Frame.read(raw) for raw in stalled], [Frame.read(raw) for raw in dead]
+
+    def beat(self) -> bool:
+        """Renew the lease alone; whether it was still ours."""
+        return bool(scripts.BEAT(keys=[self.keys.procs], args=[self.process, int(LEASE * 1000)], using=self.client))
+
+    def leave(self) -> None:
+        """Let the lease lapse at once."""
+        scripts.LEAVE(keys=[self.keys.procs], args=[self.process], using=self.client)
+
+    def _run(self, script: Any, args: list[Any], *more: str) -> Any:
+        return script(keys=[*self.keys.all(), *more], args=args, using=self.client)

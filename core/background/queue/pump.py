@@ -1,0 +1,175 @@
+"""The one greenlet of a worker that talks to a queue: it takes jobs for the others and settles what they have done.
+
+Renewing the lease, settling and taking are one round trip, with never more than one under way: what is finished
+meanwhile goes with the next. After an error nobody knows whether the step was done: settled jobs are sent again, which
+does nothing twice, and what Redis says that we hold and we do not know of is adopted.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import deque
+from threading import Event
+
+from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError
+
+from core.background.queue.frames import Frame
+from core.background.queue.leased import Effect, Leased, Settled
+
+log = logging.getLogger(__name__)
+
+IDLE = 1.0
+"""Seconds between two steps when there is nothing to do and no bell rings."""
+REAP_EVERY = 2.0
+
+
+class Pump:
+    """Takes at most ``size`` jobs at once off one queue, and ``ahead`` more that wait here for a hand."""
+
+    def __init__(self, queue: Leased, size: int, ahead: int = 0) -> None:
+        self.queue = queue
+        self.size = size
+        self.ahead = ahead
+        self.ending = False
+        self.away = False
+        self._ready: deque[Frame] = deque()
+        self._running: dict[bytes, Frame] = {}
+        self._settled: list[Settled] = []
+        self._wake = Event()
+        self._some = Event()
+        self._begun = False
+        self._ended = Event()
+        self._reap_at = 0.0
+
+    # -- for those who work --
+
+    def take(self, timeout: float = 1.0) -> Frame | None:
+        """The next job, or ``None`` when there is none within so many seconds, or the worker ends."""
+        deadline = time.monotonic() + timeout
+        while not self.ending:
+            if self._ready:
+                frame = self._ready.popleft()
+                self._running[frame.nonce] = frame
+                if not self._ready:
+                    self._wake.set()
+                return frame
+            self._some.clear()
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._some.wait(left):
+                return None
+        return None
+
+    def settle(self, frame: Frame, *effects: Effect) -> None:
+        """The job is done with; its effects happen with the next step, unless the lease was lost."""
+        self._running.pop(frame.nonce, None)
+        self._settled.append(Settled(frame.nonce, effects))
+        self._wake.set()
+
+    def give_back(self, frame: Frame) -> None:
+        """The job was not done, and goes to the front of the queue."""
+        self.settle(frame, ("back", "", frame.raw()))
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    def ring(self) -> None:
+        """There may be something new on the queue."""
+        self._wake.set()
+
+    # -- the greenlet --
+
+    def run(self) -> None:
+        """Until ``end`` is called and everything is settled, or Redis cannot be reached any more by then."""
+        try:
+            while not (self.ending and not self._running and not self._settled):
+                self._turn()
+        finally:
+            self._ended.set()
+
+    def end(self) -> None:
+        """Take nothing more; give back what nobody has begun."""
+        self.ending = True
+        while self._ready:
+            self.give_back(self._ready.popleft())
+        self._some.set()
+        self._wake.set()
+
+    def wait_settled(self, timeout: float) -> bool:
+        """Whether all that was done is settled within so many seconds of the end."""
+        return self._ended.wait(timeout)
+
+    def _turn(self) -> None:
+        self._wake.clear()
+        try:
+            pause = self._step()
+        except (ConnectionError, TimeoutError, ReadOnlyError, OutOfMemoryError) as exc:
+            self._lost_sight(exc)
+            return
+        except RedisError:
+            log.exception("a step was refused", extra={"queue": self.queue.name})
+            time.sleep(1)
+            return
+        self._in_sight()
+        if pause > 0:
+            self._wake.wait(pause)
+
+    def _step(self) -> float:
+        """One step; answers how long there is nothing to do."""
+        wanted = 0 if self.ending else max(0, self.size + self.ahead - len(self._running) - len(self._ready))
+        sent = self._settled
+        self._settled = []
+        try:
+            step = self.queue.step(wanted, sent)
+        except RedisError:
+            self._settled = sent + self._settled
+            raise
+        if step.lost and not self.away:
+            log.warning("jobs were done by us and are somebody else's by now", extra={"jobs": len(step.lost)})
+        if self._begun and not step.known:
+            log.error("this worker was given up for dead: what it had not begun is others' work now")
+            self._ready.clear()
+        self._begun = True
+        self._offer(step.taken)
+        if self.away:
+            self._adopt()
+        self._reap()
+        if self._settled or (step.waiting and len(step.taken) < wanted):
+            return 0
+        return IDLE if step.soon < 0 else min(IDLE, step.soon / 1000)
+
+    def _offer(self, frames: list[Frame]) -> None:
+        if frames:
+            self._ready.extend(frames)
+            self._some.set()
+        if self.ending:
+            self.end()
+
+    def _adopt(self) -> None:
+        """What a step has taken whose reply was lost."""
+        known = {frame.nonce for frame in self._ready} | self._running.keys() | {each.nonce for each in self._settled}
+        self._offer([frame for frame in self.queue.held() if frame.nonce not in known])
+
+    def _reap(self) -> None:
+        now = time.monotonic()
+        if now < self._reap_at:
+            return
+        self._reap_at = now + REAP_EVERY * random.uniform(0.5, 1.0)
+        self.queue.expire_gone()
+        stalled, dead = self.queue.reap()
+        if stalled or dead:
+            facts = {"queue": self.queue.name, "stalled": len(stalled), "dead": len(dead)}
+            log.error("jobs of a worker that fell silent were taken back", extra=facts)
+
+    def _lost_sight(self, exc: RedisError) -> None:
+        if not self.away:
+            self.away = True
+            log.warning("Redis is away, jobs wait: %s", exc)
+        time.sleep(random.uniform(0.25, 0.75))
+
+    def _in_sight(self) -> None:
+        if self.away:
+            self.away = False
+            log.info("Redis is back")

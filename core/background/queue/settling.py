@@ -1,0 +1,60 @@
+"""What follows when a job has run: the effects that go with giving its lease up."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from core.background.queue import messages
+from core.background.queue.delivery import due
+from core.background.queue.frames import Frame, frame
+from core.background.queue.leased import Effect
+from core.background.queue.running import Outcome
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is kept of a job that has ended: by id, and without its arguments."""
+
+    id: str
+    task: str
+    attempt: int
+    ended_at: datetime
+    ms: float
+    error: str | None = None
+
+
+def effects_of(taken: Frame, outcome: Outcome) -> list[Effect]:
+    """Done, failed for good, or to be tried again: the same envelope under a new nonce."""
+    told = msgspec.json.encode(_record(outcome))
+    if outcome.again is not None:
+        return [
+            ("put", due(outcome.again), frame(messages.encode(outcome.again), taken.priority)),
+            ("count", "retried" if outcome.what == "retry" else outcome.what, 1),
+        ]
+    if outcome.what == "failed":
+        return [
+            ("dead", taken.nonce, told + b"\n" + taken.raw()),
+            ("failed", "", told),
+            ("count", "failed", 1),
+        ]
+    return [("done", "", told), ("count", "completed", 1)]
+
+
+def unreadable(taken: Frame, why: str) -> list[Effect]:
+    """What is no message of ours is kept apart, for somebody to look at."""
+    told: dict[str, Any] = {"error": why, "ended_at": datetime.now(UTC)}
+    return [("dead", taken.nonce, msgspec.json.encode(told) + b"\n" + taken.raw()), ("count", "failed", 1)]
+
+
+def _record(outcome: Outcome) -> Record:
+    envelope = outcome.envelope
+    return Record(
+        str(envelope.id),
+        envelope.name,
+        envelope.attempt,
+        datetime.now(UTC),
+        round(outcome.seconds * 1000, 1),
+        outcome.error,
+    )

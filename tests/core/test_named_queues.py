@@ -1,0 +1,98 @@
+"""Queues with names: each with its own number of hands, and each job on the one that its task names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from throwaway import eventually, install
+
+from core.background import task
+from core.background.queue import contents
+from core.background.tasks import Tasks, enqueue
+from core.data import redis
+from core.errors import BootError
+from core.ops.processes import Process
+from core.trust import public
+
+TASKS = """\
+    import time
+    from core.background import task
+    from core.data import redis
+    from core.data.unit import in_steps
+    from core.trust import public
+
+    @task(queue="mail", priority=2)
+    @public
+    @in_steps
+    def send(word: str) -> None:
+        redis.client().rpush("chores:mail", f"{word} begun")
+        time.sleep(0.2)
+        redis.client().rpush("chores:mail", f"{word} sent")
+
+    @task()
+    @public
+    def note(word: str) -> None:
+        redis.client().rpush("chores:notes", word)
+    """
+
+
+def list_of(name: str) -> list[str]:
+    found: Any = redis.client().lrange(name, 0, -1)
+    return [each.decode() for each in found]
+
+
+def test_a_job_finds_its_queue_though_its_enqueuer_knows_no_tasks(
+    process: Callable[..., Process], ctx: Flask, tmp_path: Path
+) -> None:
+    enqueue("chores.send", word="early")
+    assert len(list(contents.waiting())) == 1, "this process does not know, and says default"
+    environ = install(tmp_path, "chores", tasks=TASKS)
+    worker = process("worker", WORKER_QUEUES="default:4,mail:1", **environ)
+    eventually(lambda: list_of("chores:mail") == ["early begun", "early sent"])
+    eventually(lambda: bool(redis.client().exists(redis.board_key("core", "job_routes"))))
+    for word in ("a", "b", "c"):
+        enqueue("chores.send", word=word)
+        enqueue("chores.note", word=word)
+    eventually(lambda: len(list_of("chores:notes")) == 3)
+    eventually(lambda: len(list_of("chores:mail")) == 8)
+    one_by_one = [f"{word} {what}" for word in "abc" for what in ("begun", "sent")]
+    assert list_of("chores:mail")[2:] == one_by_one
+    stat: Any = redis.client().hgetall("pb:q:{mail}:stat")
+    assert stat[b"completed"] == b"4"
+    assert worker.stop() == 0, worker.log()
+
+
+def test_a_worker_tells_of_queues_that_it_leaves_to_others(process: Callable[..., Process], tmp_path: Path) -> None:
+    environ = install(tmp_path, "chores", tasks=TASKS)
+    worker = process("worker", WORKER_QUEUES="default", **environ)
+    eventually(lambda: "queues that it does not consume" in worker.log())
+    [line] = [json.loads(text) for text in worker.log().splitlines() if "does not consume" in text]
+    assert line["extra"]["queues"] == ["mail"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"queue": "Mail"}, "has queue='Mail'; name one in small letters"),
+        ({"queue": 5}, "has queue=5"),
+        ({"priority": 1.5}, "has priority=1.5; say a whole number"),
+        ({"priority": 5000}, "has priority=5000"),
+    ],
+)
+def test_a_queue_or_priority_that_cannot_be_stops_the_boot(given: dict[str, Any], said: str) -> None:
+    from types import ModuleType
+
+    @task(**given)
+    @public
+    def chore() -> None: ...
+
+    module = ModuleType("chores.tasks")
+    chore.__module__ = module.__name__
+    vars(module)["chore"] = chore
+    with pytest.raises(BootError, match=said):
+        Tasks().add("chores", module)

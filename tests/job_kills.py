@@ -1,0 +1,74 @@
+"""Workers that are killed again and again while they run jobs; what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+from throwaway import eventually, install
+
+from core.background.queue import contents
+from core.background.tasks import enqueue
+from core.data import redis
+from core.data.unit import unit
+from core.ops.processes import Process
+
+TASKS = """\
+    import time
+    from core.background import task
+    from core.data import redis
+    from core.data.unit import in_steps
+    from core.trust import public
+
+    @task()
+    @public
+    @in_steps
+    def note(number: int) -> None:
+        redis.client().rpush("chores:begun", number)
+        time.sleep(0.005)
+        redis.client().rpush("chores:done", number)
+    """
+SIZE = 5
+"""Jobs that a worker runs at once."""
+
+
+class Came(NamedTuple):
+    """How often each job was done; how many kills; seconds from the last kill until nothing was left."""
+
+    done: Counter[int]
+    kills: int
+    recovered: float
+
+
+def killing(
+    process: Callable[..., Process], folder: Path, *, jobs: int, kills: int, workers: int = 2, seed: int = 7
+) -> Came:
+    environ = install(folder, "chores", tasks=TASKS)
+    crew = [process("worker", WORKER_CONCURRENCY=str(SIZE), **environ) for _ in range(workers)]
+    dice = Random(seed)
+    for start in range(0, jobs, 500):
+        with unit():
+            for number in range(start, min(start + 500, jobs)):
+                enqueue("chores.note", number=number)
+    done = 0
+    for _ in range(kills):
+        time.sleep(dice.uniform(0.05, 0.4))
+        if _left() == 0:
+            break
+        victim = dice.choice(crew)
+        victim.kill()
+        victim.start()
+        done += 1
+    last = time.monotonic()
+    eventually(lambda: _left() == 0, 120)
+    store: Any = redis.client()
+    found = Counter(int(each) for each in store.lrange("chores:done", 0, -1))
+    return Came(found, done, time.monotonic() - last)
+
+
+def _left() -> int:
+    return sum(1 for place in (contents.waiting, contents.leased, contents.scheduled) for _ in place())
