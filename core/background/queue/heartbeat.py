@@ -11,9 +11,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from core.background.queue.leased import LEASE, Leased
+from core.background.queue import leased
+from core.background.queue.leased import Leased
 
-EVERY = LEASE / 5
+BEATS = 5
+"""In the time of a lease: some may be lost."""
 
 
 class Heartbeat:
@@ -32,7 +34,7 @@ class Heartbeat:
     def _run(self) -> None:
         sleep = _original("time", "sleep", time.sleep)
         while not self._stopped:
-            sleep(EVERY)
+            sleep(leased.LEASE / BEATS)
             for queue in self.queues:
                 try:
                     queue.beat()

@@ -16,13 +16,15 @@ from threading import Event
 from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError
 
 from core.background.queue.frames import Frame
-from core.background.queue.leased import Effect, Leased, Settled
+from core.background.queue.leased import LEASE, Effect, Leased, Settled
 
 log = logging.getLogger(__name__)
 
 IDLE = 1.0
 """Seconds between two steps when there is nothing to do and no bell rings."""
 REAP_EVERY = 2.0
+FRESH = 0.6
+"""The part of a lease after which nothing that is leased is begun before the lease was renewed."""
 
 
 class Pump:
@@ -41,7 +43,7 @@ class Pump:
         self._some = Event()
         self._begun = False
         self._ended = Event()
-        self._reap_at = 0.0
+        self._reap_at = self._renewed = 0.0
 
     # -- for those who work --
 
@@ -49,7 +51,7 @@ class Pump:
         """The next job, or ``None`` when there is none within so many seconds, or the worker ends."""
         deadline = time.monotonic() + timeout
         while not self.ending:
-            if self._ready:
+            if self._ready and self._is_fresh():
                 frame = self._ready.popleft()
                 self._running[frame.nonce] = frame
                 if not self._ready:
@@ -60,6 +62,13 @@ class Pump:
             if left <= 0 or not self._some.wait(left):
                 return None
         return None
+
+    def _is_fresh(self) -> bool:
+        """Whether what is ready here is ours for certain. After a standstill a step must tell first."""
+        if time.monotonic() - self._renewed < LEASE * FRESH:
+            return True
+        self._wake.set()
+        return False
 
     def settle(self, frame: Frame, *effects: Effect) -> None:
         """The job is done with; its effects happen with the next step, unless the lease was lost."""
@@ -93,7 +102,7 @@ class Pump:
         """Take nothing more; give back what nobody has begun."""
         self.ending = True
         while self._ready:
-            self.give_back(self._ready.popleft())
+            self.give_back(self._ready.pop())  # the last first: each goes before the others
         self._some.set()
         self._wake.set()
 
@@ -119,7 +128,7 @@ class Pump:
     def _step(self) -> float:
         """One step; answers how long there is nothing to do."""
         wanted = 0 if self.ending else max(0, self.size + self.ahead - len(self._running) - len(self._ready))
-        sent = self._settled
+        sent, began = self._settled, time.monotonic()
         self._settled = []
         try:
             step = self.queue.step(wanted, sent)
@@ -131,7 +140,7 @@ class Pump:
         if self._begun and not step.known:
             log.error("this worker was given up for dead: what it had not begun is others' work now")
             self._ready.clear()
-        self._begun = True
+        self._begun, self._renewed = True, began
         self._offer(step.taken)
         if self.away:
             self._adopt()

@@ -134,7 +134,7 @@ for _, process in ipairs(redis.call('ZRANGEBYSCORE', PROCS, '-inf', now, 'LIMIT'
   local leases = KEYS[12] .. process
   local found = redis.call('HGETALL', leases)
   local last = math.min(#found, (limit - #stalled - #dead) * 2)
-  for at = 1, last, 2 do
+  for at = last - 1, 1, -2 do
     local nonce, frame = found[at], found[at + 1]
     redis.call('HDEL', leases, nonce)
     if redis.call('HINCRBY', STALLS, nonce, 1) > most then

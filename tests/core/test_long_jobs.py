@@ -1,0 +1,82 @@
+"""Jobs that keep gevent's loop from turning for longer than a lease, and workers that end in the middle of one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from throwaway import eventually, install
+
+from core.background.queue import contents
+from core.background.tasks import enqueue
+from core.data import redis
+from core.ops.processes import Process
+
+TASKS = """\
+    import time
+    from core.background import task
+    from core.background.queue import consumer, leased
+    from core.data import redis
+    from core.data.unit import in_steps
+    from core.trust import public
+
+    leased.LEASE = 1.0  # of this worker: as long as the jobs below need to outlast it
+    consumer.FINISH = 1
+
+    @task()
+    @public
+    @in_steps
+    def compute(seconds: float) -> None:
+        redis.client().rpush("chores:notes", "begun")
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            pass
+        redis.client().rpush("chores:notes", "computed")
+
+    @task()
+    @public
+    @in_steps
+    def rest(seconds: float) -> None:
+        redis.client().rpush("chores:notes", "begun")
+        time.sleep(seconds)
+        redis.client().rpush("chores:notes", "rested")
+    """
+
+
+def notes() -> list[bytes]:
+    found: Any = redis.client().lrange("chores:notes", 0, -1)
+    return list(found)
+
+
+@pytest.fixture
+def chores(ctx: Flask, tmp_path: Path) -> dict[str, str]:
+    return install(tmp_path, "chores", tasks=TASKS)
+
+
+def test_a_job_that_never_lets_the_loop_turn_runs_once(process: Callable[..., Process], chores: dict[str, str]) -> None:
+    workers = [process("worker", **chores) for _ in range(2)]
+    enqueue("chores.compute", seconds=4.0)
+    eventually(lambda: b"computed" in notes())
+    eventually(lambda: not list(contents.leased()))
+    time.sleep(0.5)
+    assert notes() == [b"begun", b"computed"], "neither worker took the other for dead"
+    for worker in workers:
+        assert "fell silent" not in worker.log()
+
+
+def test_a_job_that_does_not_finish_in_time_goes_back(process: Callable[..., Process], chores: dict[str, str]) -> None:
+    worker = process("worker", **chores)
+    enqueue("chores.rest", seconds=30.0)
+    eventually(lambda: notes() == [b"begun"])
+    began = time.monotonic()
+    os.kill(worker.pid, signal.SIGTERM)
+    assert worker.ended() == 0, worker.log()
+    assert time.monotonic() - began < 10
+    assert [len(list(place())) for place in (contents.waiting, contents.leased)] == [1, 0]
+    assert "job goes back to the queue" in worker.log()
