@@ -40,7 +40,7 @@ PATIENCE = 90.0
 OURS = {"DATABASE_URL": "postgres", "REDIS_URL": "valkey", "MONGODB_URI": "mongo"}
 
 
-class Leave(Exception):
+class Leave(BaseException):
     """Time to go. ``status`` is the exit status, ``why`` a line for the terminal, where something failed."""
 
     def __init__(self, status: int, why: str = "") -> None:
@@ -215,6 +215,8 @@ class Board:
     def look(self) -> None:
         """Start again what has died; leave when whoever started us has gone."""
         assert self.servers and self.processes
+        if _told:
+            raise _told[-1]
         if "MAKELEVEL" in os.environ and os.getppid() != self.parent:
             raise Leave(1, "make is gone, so this stops too")
         for server in self.servers.each:
@@ -231,8 +233,13 @@ class Board:
             self.servers.stop()
 
 
+_told: list[Leave] = []
+"""That somebody told us to leave: what is raised into whatever was under way may be lost there."""
+
+
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    raise Leave(0 if number == signal.SIGINT else 128 + number)
+    _told.append(Leave(0 if number == signal.SIGINT else 128 + number))
+    raise _told[-1]
 
 
 def _line(exc: Exception) -> str:

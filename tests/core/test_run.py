@@ -201,3 +201,35 @@ def test_a_run_that_was_killed_with_its_leash_is_tidied_up_by_the_next(runner: C
     again.says("ended what an earlier run had left: scheduler, web, worker, valkey")
     again.says("Pegboard is ready")
     assert all(map(leash.gone, family))
+
+
+def test_a_signal_that_was_lost_on_the_way_is_heeded_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a signal's handler raises may come up where nothing can be raised, such as while an object is destroyed."""
+    from core.ops import run
+
+    class Deaf:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    class Brief(run.Board):
+        def start(self) -> None:
+            Deaf()
+            self.servers, self.processes = Nothing(), Nothing()  # type: ignore[assignment]
+
+        def stop(self) -> None:
+            pass
+
+    class Nothing:
+        each = ()
+
+        def look(self) -> None:
+            raise AssertionError("the signal was lost")
+
+    monkeypatch.setattr(run, "_told", [])
+    monkeypatch.setattr(sys, "unraisablehook", lambda seen: None)
+    before = {number: signal.getsignal(number) for number in run.SIGNALS}
+    try:
+        assert Brief().run() == 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
