@@ -155,6 +155,8 @@ def _moment(each: Parameter, text: str) -> tuple[str, datetime]:
             return each.op, msgspec.convert(text, datetime).astimezone(UTC)
         begin = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
         if each.op in ("gt", "lte"):
+            if begin.date() == date.max:
+                return each.op, datetime.max.replace(tzinfo=UTC)
             return ("gte" if each.op == "gt" else "lt"), begin + timedelta(days=1)
         return each.op, begin
     except (ValueError, OverflowError, msgspec.ValidationError):

@@ -69,6 +69,8 @@ def rows(format: Format, found: Iterator[bytes], known: frozenset[str], ignored:
         header = next(reader, [])
         if strange := [name for name in header if name not in known | ignored]:
             raise refusal_of(FieldFault(strange[0][:200], "UNKNOWN_FIELD", "is not known here"))
+        if twice := next((name for at, name in enumerate(header) if name in header[:at]), None):
+            raise refusal_of(FieldFault(twice[:200], "REPEATED", "stands twice in the first line"))
         if not set(header) & known:
             raise Refused(MALFORMED_BODY, "the first line of a CSV file names its columns")
         for cells in reader:

@@ -85,6 +85,8 @@ def test_a_put_replaces_the_whole(admin: Shop) -> None:
         ({"email": "eve@example.com"}, ["Eve"]),
         ({"owner_id[null]": "true"}, []),
         ({"created_at[gte]": "2020-01-01", "created_at[lte]": "2099-12-31"}, ["Eve", "Dan", "Carol"]),
+        ({"created_at[lte]": "9999-12-31"}, ["Eve", "Dan", "Carol"]),
+        ({"created_at[gt]": "9999-12-31"}, []),
         ({"created_at[lt]": "2020-01-01T00:00:00Z"}, []),
         ({"search": "dan"}, ["Dan"]),
         ({"search": "nobody"}, []),

@@ -103,6 +103,7 @@ def test_a_dry_run_checks_all_and_keeps_nothing(admin: Shop, superuser: psycopg.
         (b"name,colour\nA,red\n", CSV, 422),
         (b"\n", CSV, 400),
         (b"name,email\nA\n", CSV, 400),
+        (b"name,email,name\nA,a@example.com,B\n", CSV, 422),
         (b'name,email\n"A,a@example.com\n', CSV, 400),
         (b"name,email\n\xff,a@example.com\n", CSV, 400),
         (b"name\nA\n", "application/json", 415),
