@@ -214,7 +214,7 @@ def _hand_over(envelopes: list[Envelope]) -> None:
             _deliver(box, [envelope for envelope in ready if envelope.id in there], "fast")
     except Exception as exc:  # the commit stands; the sweep will see to it
         box.rest()
-        log.warning("jobs are left to the sweep", extra={"jobs": len(ready), "reason": _brief(exc)})
+        log.warning("jobs are left to the sweep", extra={"many": len(ready), "reason": _brief(exc)})
 
 
 def _deliver(box: Outbox, envelopes: Sequence[Envelope], path: Literal["fast", "sweep"]) -> None:

@@ -2,10 +2,11 @@
 
 from core.telemetry.logs import clean_request_id, init_app, log_context, new_request_id, request_id
 from core.telemetry.metrics import child_exit, count, exposition, metric, observe, prepare_multiprocess
-from core.telemetry.scrubbing import hide, hide_settings, scrub
+from core.telemetry.scrubbing import clean, hide, hide_settings, scrub
 
 __all__ = [
     "child_exit",
+    "clean",
     "clean_request_id",
     "count",
     "exposition",

@@ -43,7 +43,7 @@ def test_a_message_that_is_not_ours_is_kept_apart(
     signed = messages.encode(msgspec.structs.replace(good, tenant_id=DEFAULT.id))
     flipped = signed[:20] + (b"A" if signed[20:21] != b"A" else b"B") + signed[21:]
     elsewhere = secrets.sign("mail", msgspec.json.encode(good)).encode()
-    no_envelope = secrets.sign("jobs", b'{"id": 5}').encode()
+    no_envelope = secrets.sign(messages.PURPOSE, b'{"id": 5}').encode()
     bad = (b"", b"garbage", b"\xff\xfe", pickle.dumps(good.payload), msgspec.json.encode(good))
     delivery.remember("default")
     frames = [(0, frame(message)) for message in (*bad, flipped, elsewhere, no_envelope, signed)]

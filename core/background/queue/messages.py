@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 
 from core.data.outbox import Envelope
 from core.trust import secrets
+
+PURPOSE = "queue"
+"""Of the keys that sign messages."""
 
 _decoder = msgspec.json.Decoder(Envelope)
 
@@ -16,14 +21,19 @@ class BadMessage(Exception):
 
 def encode(envelope: Envelope) -> bytes:
     """Needs the app's context, for its keys."""
-    return secrets.sign("jobs", msgspec.json.encode(envelope)).encode()
+    return secrets.sign(PURPOSE, msgspec.json.encode(envelope)).encode()
 
 
 def decode(message: bytes) -> Envelope:
     """Raises ``BadMessage`` for anything that was not signed with one of our keys, or does not read as an envelope."""
     try:
-        return _decoder.decode(secrets.verify("jobs", message.decode("ascii")))
+        return _decoder.decode(secrets.verify(PURPOSE, message.decode("ascii")))
     except secrets.BadSignature:
         raise BadMessage("the signature is not ours") from None
     except (UnicodeDecodeError, msgspec.MsgspecError) as exc:
         raise BadMessage(f"it does not read as an envelope: {exc}") from None
+
+
+def age(envelope: Envelope) -> float:
+    """Seconds since it was enqueued: the first 48 bits of a UUIDv7 are milliseconds of Unix time (RFC 9562)."""
+    return time.time() - (envelope.id.int >> 80) / 1000

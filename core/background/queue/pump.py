@@ -136,7 +136,7 @@ class Pump:
             self._settled = sent + self._settled
             raise
         if step.lost and not self.away:
-            log.warning("jobs were done by us and are somebody else's by now", extra={"jobs": len(step.lost)})
+            log.warning("jobs were done by us and are somebody else's by now", extra={"many": len(step.lost)})
         if self._begun and not step.known:
             log.error("this worker was given up for dead: what it had not begun is others' work now")
             self._ready.clear()

@@ -15,6 +15,7 @@ import msgspec
 from flask import Flask, current_app
 
 from core import telemetry
+from core.background.queue import messages
 from core.contracts import TenantDirectory, service
 from core.data.faults import as_refusal
 from core.data.models import utcnow
@@ -160,7 +161,7 @@ def _may(task: Task, envelope: Envelope, arguments: msgspec.Struct) -> None:
 def _after_failure(envelope: Envelope, exc: Exception) -> tuple[str, Envelope | None]:
     facts = {**_facts(envelope), "reason": f"{type(exc).__name__}: {exc}"}
     refusal = exc if isinstance(exc, Refused) else as_refusal(exc)
-    if refusal is not None and refusal.code in AWAY and _age(envelope) < OUTAGE_PATIENCE:
+    if refusal is not None and refusal.code in AWAY and timedelta(seconds=messages.age(envelope)) < OUTAGE_PATIENCE:
         log.warning("job waits: a store is away", extra=facts)
         return "waiting", _later(envelope, envelope.attempt, OUTAGE_DELAY)
     task = _find(envelope)
@@ -186,11 +187,6 @@ def _later(envelope: Envelope, attempt: int, delay: float) -> Envelope:
     """Up to half as much again is added, so that jobs that failed together do not all come back together."""
     due = utcnow() + timedelta(seconds=delay * random.uniform(1.0, 1.5))
     return msgspec.structs.replace(envelope, attempt=attempt, due_at=due)
-
-
-def _age(envelope: Envelope) -> timedelta:
-    """Since it was enqueued: the first 48 bits of a UUIDv7 are milliseconds of Unix time (RFC 9562)."""
-    return timedelta(seconds=time.time() - (envelope.id.int >> 80) / 1000)
 
 
 def _facts(envelope: Envelope) -> dict[str, Any]:

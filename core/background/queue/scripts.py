@@ -157,6 +157,20 @@ return {stalled, dead}
 """
 )
 
+# Put a dead job on the queue again as the frame that is given, or throw it away.
+REPLAY = redis.script(
+    _COMMON
+    + """
+if redis.call('HDEL', DEAD, ARGV[1]) == 0 then return 0 end
+redis.call('ZREM', DEAD_AT, ARGV[1])
+if ARGV[2] ~= '' then
+  offer(ARGV[2], false)
+  redis.call('PUBLISH', 'pb:q:bell', string.match(WAIT, '{(.*)}'))
+end
+return 1
+"""
+)
+
 # The frames that a process holds, for one that does not know what became of its last step.
 HELD = redis.script("return redis.call('HVALS', KEYS[1])")
 

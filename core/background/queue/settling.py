@@ -12,6 +12,7 @@ from core.background.queue.delivery import due
 from core.background.queue.frames import Frame, frame
 from core.background.queue.leased import Effect
 from core.background.queue.running import Outcome
+from core.telemetry import scrub
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,5 +57,5 @@ def _record(outcome: Outcome) -> Record:
         envelope.attempt,
         datetime.now(UTC),
         round(outcome.seconds * 1000, 1),
-        outcome.error,
+        outcome.error and scrub(outcome.error),
     )

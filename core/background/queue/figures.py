@@ -1,0 +1,80 @@
+"""How the queues stand, asked of Redis and so the same from every process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from core.background.queue import contents, delivery, messages
+from core.background.queue.keys import Keys
+from core.data import redis
+
+
+class QueueFigures(msgspec.Struct, frozen=True):
+    """``waiting`` may be taken, ``delayed`` is not due, ``active`` is leased; the others count since the queue began.
+
+    ``oldest_seconds`` is the age of the job that comes next, from when it was enqueued; ``workers`` how many processes
+    consume it.
+    """
+
+    name: str
+    waiting: int
+    delayed: int
+    active: int
+    dead: int
+    completed: int
+    failed: int
+    retried: int
+    stalled: int
+    paused: bool
+    workers: int
+    oldest_seconds: float | None
+
+
+def figures(queue: str) -> QueueFigures:
+    store: Any = redis.client()
+    keys = Keys(queue)
+    with store.pipeline(transaction=False) as pipe:
+        pipe.llen(keys.wait).zcard(keys.prio).zcard(keys.sched).zcard(keys.dead_at).hgetall(keys.stat)
+        pipe.exists(keys.pause).zrange(keys.procs, 0, -1)
+        plain, ranked, delayed, dead, stat, paused, processes = pipe.execute()
+    active = sum(store.hlen(keys.leases(each.decode())) for each in processes)
+    count = {name.decode(): int(value) for name, value in stat.items()}
+    return QueueFigures(
+        queue,
+        plain + ranked,
+        delayed,
+        active,
+        dead,
+        count.get("completed", 0),
+        count.get("failed", 0),
+        count.get("retried", 0),
+        count.get("stalled", 0),
+        bool(paused),
+        len(processes),
+        _oldest(queue),
+    )
+
+
+def all_figures() -> list[QueueFigures]:
+    return [figures(name) for name in delivery.names()]
+
+
+def pause(queue: str) -> None:
+    """Nothing is taken off it until ``resume``; what runs goes on, and what comes waits."""
+    redis.client().set(Keys(queue).pause, 1)
+
+
+def resume(queue: str) -> None:
+    redis.client().delete(Keys(queue).pause)
+    redis.client().publish("pb:q:bell", queue)
+
+
+def _oldest(queue: str) -> float | None:
+    for frame in contents.waiting(queue):
+        try:
+            return round(messages.age(messages.decode(frame.message)), 1)
+        except messages.BadMessage:
+            continue
+    return None

@@ -1,0 +1,91 @@
+"""``flask jobs …``: the queues and their dead letters, from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from flask.cli import AppGroup
+
+from core.contracts import SYSTEM
+from core.data import PLATFORM, acting_in, unit
+from core.errors import Refused
+from core.trust import acting_as
+from plugins.jobs import services
+from plugins.jobs.schemas import LettersQuery, QueueOut, ReplayMany
+
+jobs = AppGroup("jobs", help="Queues and dead letters.")
+
+of_queue = click.option("--queue", default="default", show_default=True)
+of_task = click.option("--task", help="Jobs of this task alone.")
+with_error = click.option("--error", help="Jobs whose error has these words.")
+
+
+@jobs.command("queues")
+def list_queues() -> None:
+    """How each queue stands."""
+    with _as_operator():
+        for each in services.queues():
+            click.echo(_line(each))
+
+
+@jobs.command("pause")
+@click.argument("queue")
+def pause(queue: str) -> None:
+    """Have nothing taken off QUEUE until it is resumed; what runs goes on."""
+    with _as_operator():
+        click.echo(_line(services.set_paused(queue, True)))
+
+
+@jobs.command("resume")
+@click.argument("queue")
+def resume(queue: str) -> None:
+    """Have QUEUE's jobs run again."""
+    with _as_operator():
+        click.echo(_line(services.set_paused(queue, False)))
+
+
+@jobs.command("dead")
+@of_queue
+@of_task
+@with_error
+def list_dead(queue: str, task: str | None, error: str | None) -> None:
+    """List the jobs that nobody tries any more, the latest first: key, time, task, why."""
+    query = LettersQuery(queue=queue, task=task, error=error, limit=100)
+    while True:
+        with _as_operator():
+            page = services.page(query)
+        for each in page.items:
+            click.echo(f"{each.key}  {each.died_at:%Y-%m-%d %H:%M:%S}  {each.task or '-'}  {each.error}")
+        if page.next is None:
+            return
+        query = LettersQuery(queue=queue, task=task, error=error, limit=100, cursor=page.next)
+
+
+@jobs.command("replay")
+@of_queue
+@of_task
+@with_error
+@click.option("--dry-run", is_flag=True, help="Only tell how many that would be.")
+def replay(queue: str, task: str | None, error: str | None, dry_run: bool) -> None:
+    """Run dead jobs again, their attempts counted from one."""
+    with _as_operator():
+        done = services.replay_many(ReplayMany(queue=queue, task=task, error=error, dry_run=dry_run))
+    click.echo(f"{done.matching} match, {done.replayed} were replayed")
+
+
+@contextmanager
+def _as_operator() -> Iterator[None]:
+    try:
+        with acting_in(PLATFORM), acting_as(SYSTEM), unit():
+            yield
+    except Refused as refusal:
+        raise click.ClickException(refusal.detail or refusal.code.title) from None
+
+
+def _line(queue: QueueOut) -> str:
+    numbers = f"waiting {queue.waiting}, active {queue.active}, delayed {queue.delayed}, dead {queue.dead}"
+    oldest = "" if queue.oldest_seconds is None else f", oldest {queue.oldest_seconds:.0f} s"
+    told = "PAUSED" if queue.paused else f"{queue.workers} workers" if queue.workers else "NOBODY CONSUMES IT"
+    return f"{queue.name}: {numbers}{oldest}; completed {queue.completed}, failed {queue.failed}; {told}"

@@ -1,0 +1,71 @@
+"""What goes over the wire. Payloads are shown without what looks like a secret."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from core.web import Body, PageQuery
+
+Queue = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$", examples=["default"])]
+Task = Annotated[str, Meta(max_length=200, examples=["auth.send_welcome"], description="jobs of this task alone")]
+Words = Annotated[str, Meta(max_length=200, examples=["Timeout"], description="jobs whose error has these words")]
+
+
+class QueueOut(msgspec.Struct):
+    """``waiting`` may be taken, ``delayed`` is not due, ``active`` runs; what follows counts since the queue began."""
+
+    name: str
+    waiting: int
+    delayed: int
+    active: int
+    dead: int
+    completed: int
+    failed: int
+    retried: int
+    stalled: int
+    paused: bool
+    workers: int
+    oldest_seconds: float | None
+
+
+class QueuesOut(msgspec.Struct):
+    items: list[QueueOut]
+
+
+class LettersQuery(PageQuery):
+    queue: Queue = "default"
+    task: Task | None = None
+    error: Words | None = None
+
+
+class LetterOut(msgspec.Struct):
+    """A job that nobody tries any more; without ``task`` it could not be read, and can only be thrown away."""
+
+    queue: str
+    key: str
+    died_at: datetime
+    error: str
+    job_id: UUID | None = None
+    task: str | None = None
+    attempts: int | None = None
+    tenant_id: UUID | None = None
+    payload: dict[str, Any] | None = None
+
+
+class ReplayMany(Body):
+    """Those that a list with these filters tells. ``dry_run`` counts them and changes nothing."""
+
+    queue: Queue = "default"
+    task: Task | None = None
+    error: Words | None = None
+    dry_run: bool = False
+
+
+class Replayed(msgspec.Struct):
+    matching: int
+    replayed: int
