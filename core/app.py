@@ -36,6 +36,7 @@ ROOMS = (
     "core.background.tasks",
     "core.background.events",
     "core.background.duties",
+    "core.background.effects",
     "core.registry.standins",
     "core.web.replies",
     "core.web.idempotency",

@@ -8,6 +8,7 @@ from core._face import face
 
 if TYPE_CHECKING:
     from core.background.duties import duty as duty
+    from core.background.effects import once as once
     from core.background.events import emit as emit, on as on
     from core.background.tasks import enqueue as enqueue, enqueue_in as enqueue_in, task as task
 
@@ -20,5 +21,6 @@ __getattr__, __dir__, __all__ = face(
         "on": "core.background.events:on",
         "emit": "core.background.events:emit",
         "duty": "core.background.duties:duty",
+        "once": "core.background.effects:once",
     },
 )
