@@ -39,6 +39,8 @@ __all__ = ["Task", "Tasks", "describe", "enqueue", "enqueue_in", "perform", "tas
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+LONGEST_WINDOW = 86_400.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
@@ -50,6 +52,15 @@ class Policy:
     never: tuple[type[Exception], ...] = ()
     queue: str = DEFAULT
     priority: int = 0
+    unique: bool | tuple[str, ...] = False
+    window: float | None = None
+
+    @property
+    def by(self) -> tuple[str, ...] | None:
+        """The arguments by which jobs are twins: ``None`` for never, none of them named for all."""
+        if self.unique is False:
+            return None
+        return () if self.unique is True else self.unique
 
     def faults(self) -> list[str]:
         """What is wrong with it, in words that follow the task's name."""
@@ -65,6 +76,10 @@ class Policy:
             faults.append(f"has queue={self.queue!r}; name one in small letters, digits and -, such as queue='mail'")
         if isinstance(self.priority, bool) or not isinstance(self.priority, int) or abs(self.priority) > HIGHEST:
             faults.append(f"has priority={self.priority!r}; say a whole number from {LOWEST} to {HIGHEST}, 0 for most")
+        if not isinstance(self.unique, bool | tuple) or not all(isinstance(each, str) for each in self.by or ()):
+            faults.append(f"has unique={self.unique!r}; say True, or the names of arguments, such as ('user_id',)")
+        if self.window is not None and (not self.unique or not 0 < self.window <= LONGEST_WINDOW):
+            faults.append(f"has window={self.window!r}; say seconds, at most a day, and beside unique=")
         return faults
 
 
@@ -97,10 +112,14 @@ def task(
     never: Iterable[type[Exception]] = (),
     queue: str = DEFAULT,
     priority: int = 0,
+    unique: bool | tuple[str, ...] = False,
+    window: float | None = None,
 ) -> Callable[[F], F]:
     """Mark a function in ``tasks.py`` as the task ``<plugin>.<function>``; see ``Policy`` for the numbers.
 
-    It waits in the queue of that name, behind those of a higher ``priority`` and those that came before it.
+    It waits in the queue of that name, behind those of a higher ``priority`` and those that came before it. Of a
+    ``unique`` task no second job is put on the queue while one with the same arguments (or the same of those that are
+    named) waits or runs; with ``window``, for so many seconds after the first was put there, whether it has run or not.
 
     A ``Refused`` with a 4xx code is never tried again. An attempt that failed because PostgreSQL, Redis or MongoDB
     was away does not count. The job runs in one unit of work, unless the function is marked ``@in_steps``.
@@ -109,7 +128,7 @@ def task(
     def mark(function: F) -> F:
         refuse_second(function, "__task__")
         several = tuple(never) if isinstance(never, Iterable) and not isinstance(never, str) else (never,)
-        function.__task__ = Policy(retries, retry_delay, several, queue, priority)  # type: ignore[attr-defined]
+        function.__task__ = Policy(retries, retry_delay, several, queue, priority, unique, window)  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -134,6 +153,8 @@ class Tasks:
             except TypeError as exc:
                 faults.append(f"{place} {exc}")
                 continue
+            if strange := sorted(set(found.policy.by or ()) - set(found.arguments.__struct_fields__)):
+                faults.append(f"{place} is unique by {', '.join(strange)}, which it does not take")
             if found.marks is None or found.marks.access is None:
                 faults.append(
                     f"{place} says nothing about who may ask for it; mark it @requires, @signed_in or @public"

@@ -75,7 +75,7 @@ def replay(found: DeadLetter) -> bool:
     if found.envelope is None:
         raise ValueError("it is no message of ours and can only be thrown away")
     again = msgspec.structs.replace(found.envelope, attempt=1, due_at=None)
-    raw = frame(messages.encode(again), route_of(again.name)[1])
+    raw = frame(messages.encode(again), route_of(again.name).priority)
     return bool(scripts.REPLAY(keys=Keys(found.queue).all(), args=[found.key, raw]))
 
 

@@ -11,6 +11,7 @@ from core.background.queue.frames import frame
 from core.background.queue.keys import Keys
 from core.background.queue.routes import own_queues, route_of
 from core.background.queue.scripts import NAMES, PUSH
+from core.background.queue.twins import key_of as twins_of, milliseconds
 from core.data import redis
 from core.data.outbox import Envelope
 from core.data.redis.pool import here
@@ -26,10 +27,12 @@ def push(envelopes: Sequence[Envelope], using: Redis | None = None) -> None:
 
     Raises redis-py's errors; then some queues may have theirs, and whoever tries again puts the same jobs on again.
     """
-    by_queue: dict[str, list[bytes | int]] = {}
+    by_queue: dict[str, list[bytes | int | str]] = {}
     for envelope in envelopes:
-        queue, priority = route_of(envelope.name)
-        by_queue.setdefault(queue, []).extend((due(envelope), frame(messages.encode(envelope), priority)))
+        route = route_of(envelope.name)
+        raw = frame(messages.encode(envelope), route.priority)
+        twins = (twins_of(envelope, route), milliseconds(route), str(envelope.id))
+        by_queue.setdefault(route.queue, []).extend((due(envelope), raw, *twins))
     for queue, args in by_queue.items():
         remember(queue)
         PUSH(keys=Keys(queue).all(), args=args, using=using)

@@ -75,8 +75,7 @@ class BoardHuey(Huey):
 
     def _passed_on(self, frame: Frame, envelope: Envelope) -> bool:
         """A job whose enqueuer did not know its queue goes there now; twice rather than never."""
-        queue, _ = route_of(envelope.name)
-        if queue == self.name:
+        if route_of(envelope.name).queue == self.name:
             return False
         delivery.push([envelope])
         self.pump.settle(frame)

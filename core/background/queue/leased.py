@@ -58,7 +58,7 @@ class Leased:
 
     def push(self, frames: Iterable[tuple[int, bytes]]) -> None:
         """Put frames on the queue, each with the epoch millisecond before which it is not due (0: now)."""
-        args: list[Any] = [part for due, raw in frames for part in (due, raw)]
+        args: list[Any] = [part for due, raw in frames for part in (due, raw, "", 0, "")]
         if args:
             self._run(scripts.PUSH, args)
 

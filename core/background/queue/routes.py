@@ -5,8 +5,9 @@ A worker that takes a job off a queue which is not its task's own passes it on, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 from flask import Flask, current_app
 
 from core.background.queue.keys import DEFAULT
@@ -14,20 +15,33 @@ from core.data import redis
 from core.data.redis import NoticedCache
 
 if TYPE_CHECKING:
-    from core.background.tasks import Tasks
+    from core.background.tasks import Policy, Tasks
 
-Route = tuple[str, int]
-PLAIN: Route = (DEFAULT, 0)
+
+class Route(NamedTuple):
+    """Where jobs of a task go: ``by`` are the arguments by which two are twins, () for all, ``None`` for never."""
+
+    queue: str = DEFAULT
+    priority: int = 0
+    by: tuple[str, ...] | None = None
+    window: float | None = None
+
+    @classmethod
+    def of(cls, policy: Policy) -> Route:
+        return cls(policy.queue, policy.priority, policy.by, policy.window)
+
+
+PLAIN = Route()
 
 _told: NoticedCache[dict[str, Route]] = NoticedCache("core.job_routes", size=4)
 
 
 def route_of(name: str) -> Route:
-    """The queue and the priority of a task."""
+    """Where a task's jobs go, as far as this process knows."""
     tasks: Tasks = current_app.extensions["pegboard.tasks"]
     task = tasks.get(name)
     if task is not None:
-        return task.policy.queue, task.policy.priority
+        return Route.of(task.policy)
     return _told.get("all", _read).get(name, PLAIN)
 
 
@@ -42,8 +56,8 @@ def tell(app: Flask) -> None:
     """What this worker's tasks say, for processes that do not import them. A worker calls it as it starts."""
     tasks: Tasks = app.extensions["pegboard.tasks"]
     found = [task for name in tasks.names() if (task := tasks.get(name)) is not None]
-    routes = {task.name: (task.policy.queue, task.policy.priority) for task in found}
-    special: dict[Any, Any] = {name: f"{route[0]} {route[1]}" for name, route in routes.items() if route != PLAIN}
+    routes = {task.name: Route.of(task.policy) for task in found}
+    special: dict[Any, Any] = {name: msgspec.json.encode(route) for name, route in routes.items() if route != PLAIN}
     with redis.client().pipeline(transaction=True) as pipe:
         if plain := [name for name in routes if name not in special]:
             pipe.hdel(_key(), *plain)
@@ -55,8 +69,7 @@ def tell(app: Flask) -> None:
 
 def _read() -> dict[str, Route]:
     found: dict[bytes, bytes] = redis.client().hgetall(_key())  # type: ignore[assignment]
-    pairs = ((name.decode(), text.decode().split()) for name, text in found.items())
-    return {name: (queue, int(priority)) for name, (queue, priority) in pairs}
+    return {name.decode(): msgspec.json.decode(text, type=Route) for name, text in found.items()}
 
 
 def _key() -> str:

@@ -41,10 +41,21 @@ end
 PUSH = redis.script(
     _COMMON
     + """
--- ARGV: due, frame, due, frame, ...
-for at = 1, #ARGV, 2 do place(ARGV[at], ARGV[at + 1]) end
+-- ARGV, for each job: due, frame, the key of its twins or nothing, milliseconds for which that stands, id of the job.
+for at = 1, #ARGV, 5 do
+  local twins, id = ARGV[at + 2], ARGV[at + 4]
+  local first = twins == '' or redis.call('GET', twins) or id
+  if twins == '' then
+    place(ARGV[at], ARGV[at + 1])
+  elseif first == id then
+    redis.call('SET', twins, id, 'PX', ARGV[at + 3])
+    place(ARGV[at], ARGV[at + 1])
+  else
+    redis.call('HINCRBY', STAT, 'twins', 1)
+  end
+end
 redis.call('PUBLISH', 'pb:q:bell', string.match(WAIT, '{(.*)}'))
-return #ARGV / 2
+return #ARGV / 5
 """
 )
 
@@ -79,6 +90,8 @@ while at <= #ARGV do
     elseif what == 'failed' then
       redis.call('LPUSH', FAILED, second)
       redis.call('LTRIM', FAILED, 0, ARGV[5] - 1)
+    elseif what == 'free' then
+      if redis.call('GET', first) == second then redis.call('DEL', first) end
     elseif what == 'dead' then
       redis.call('HSET', DEAD, first, second)
       redis.call('ZADD', DEAD_AT, now, first)

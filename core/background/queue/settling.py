@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
-from core.background.queue import messages
+from core.background.queue import messages, twins
 from core.background.queue.delivery import due
 from core.background.queue.frames import Frame, frame
 from core.background.queue.leased import Effect
+from core.background.queue.routes import route_of
 from core.background.queue.running import Outcome
 from core.telemetry import scrub
 
@@ -34,13 +35,22 @@ def effects_of(taken: Frame, outcome: Outcome) -> list[Effect]:
             ("put", due(outcome.again), frame(messages.encode(outcome.again), taken.priority)),
             ("count", "retried" if outcome.what == "retry" else outcome.what, 1),
         ]
+    free = _free(outcome)
     if outcome.what == "failed":
         return [
+            *free,
             ("dead", taken.nonce, told + b"\n" + taken.raw()),
             ("failed", "", told),
             ("count", "failed", 1),
         ]
-    return [("done", "", told), ("count", "completed", 1)]
+    return [*free, ("done", "", told), ("count", "completed", 1)]
+
+
+def _free(outcome: Outcome) -> list[Effect]:
+    """Let a twin of the job come next, unless a window keeps it away."""
+    route = route_of(outcome.envelope.name)
+    key = twins.key_of(outcome.envelope, route)
+    return [("free", key, str(outcome.envelope.id))] if key and route.window is None else []
 
 
 def unreadable(taken: Frame, why: str) -> list[Effect]:
