@@ -14,6 +14,7 @@ import pytest
 from flask import Flask
 from tour import Step, fits, shell, take, tour
 
+from core.background.queue.gauges import GAUGES
 from core.cli import create_cli_app
 from core.config import SHARED_VARIABLES, variables
 from core.data.models import db
@@ -47,7 +48,7 @@ def test_every_name_that_outsiders_rely_on_is_told(board: Flask, worker_app: Fla
     known = {*_routes(board), *_settings(board), *_commands(create_cli_app().cli, "flask")}
     known |= {f"`{name}`" for name in db.metadata.tables}
     known |= {f"`{name}`" for name in CATALOGUE}
-    known |= {f"`{name}`" for name in METRICS}
+    known |= {f"`{name}`" for name in (*METRICS, *GAUGES)}
     known |= {f"`{name}`" for name in board.extensions["pegboard.permissions"]}
     known |= {f"`{name}`" for name in board.extensions["pegboard.duties"]}
     known |= {f"`{name}`" for name in worker_app.extensions["pegboard.tasks"].names()}

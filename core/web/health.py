@@ -22,6 +22,7 @@ from flask import Flask, Response, current_app, request
 
 from core import telemetry
 from core.background import duties
+from core.background.queue import gauges
 from core.config import BoardSettings
 from core.errors import FORBIDDEN, TOKEN_INVALID, TOKEN_MISSING, Refused
 from core.trust.permissions import public, tenantless
@@ -145,7 +146,7 @@ def metrics() -> Response:
     if refusal is not None:
         raise refusal
     figures, content_type = telemetry.exposition()
-    return Response(figures, headers={"Cache-Control": "no-store"}, content_type=content_type)
+    return Response(figures + gauges.exposition(), headers={"Cache-Control": "no-store"}, content_type=content_type)
 
 
 def _json(value: Any, status: int) -> Response:

@@ -13,6 +13,8 @@ from flask import Flask
 from forgery import pem, private_key
 from ward import STRONG, Ward, note_duties, undone
 
+from core.background.queue.keys import Keys
+from core.data import redis as store
 from core.ops.doctor import clock, database, documents, processes, redis, versions
 from core.ops.doctor.admission import patient
 from core.ops.doctor.findings import Patient
@@ -146,6 +148,20 @@ def test_a_redis_that_is_set_up_badly(
     assert ward.look("redis") == {}
     config(**spoilt)
     assert ward.look("redis")[name].severity == severity
+
+
+def test_a_queue_that_nobody_consumes(ward: Ward, make_board: Callable[..., Flask]) -> None:
+    ward.start(make_board)
+    with ward.app.app_context():
+        client = store.client()
+        assert "redis.queues" not in ward.look("redis")
+        client.sadd("pb:q:names", "default", "reports")
+        client.rpush(Keys("reports").wait, "x")
+        found = ward.look("redis")["redis.queues"]
+        assert found.found == "no worker consumes the queue reports, and 1 jobs wait there"
+        assert "WORKER_QUEUES" in found.cure
+        client.zadd(Keys("reports").procs, {"somebody": 2**42})
+        assert "redis.queues" not in ward.look("redis")
 
 
 def test_a_redis_in_the_open(ward: Ward) -> None:

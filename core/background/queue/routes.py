@@ -60,17 +60,17 @@ def tell(app: Flask) -> None:
     special: dict[Any, Any] = {name: msgspec.json.encode(route) for name, route in routes.items() if route != PLAIN}
     with redis.client().pipeline(transaction=True) as pipe:
         if plain := [name for name in routes if name not in special]:
-            pipe.hdel(_key(), *plain)
+            pipe.hdel(routes_key(), *plain)
         if special:
-            pipe.hset(_key(), mapping=special)
+            pipe.hset(routes_key(), mapping=special)
         pipe.execute()
     _told.changed("all")
 
 
 def _read() -> dict[str, Route]:
-    found: dict[bytes, bytes] = redis.client().hgetall(_key())  # type: ignore[assignment]
+    found: dict[bytes, bytes] = redis.client().hgetall(routes_key())  # type: ignore[assignment]
     return {name.decode(): msgspec.json.decode(text, type=Route) for name, text in found.items()}
 
 
-def _key() -> str:
+def routes_key() -> str:
     return redis.board_key("core", "job_routes")

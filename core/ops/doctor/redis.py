@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from core.background.queue import consumers
+from core.background.queue.keys import DEFAULT
 from core.ops import budget
 from core.ops.doctor import clock
 from core.ops.doctor.findings import (
@@ -80,6 +82,16 @@ def _ask(patient: Patient, client: Any) -> Findings:
     yield from _room(facts)
     yield _connections(patient, client, facts)
     yield clock.compare("Redis's", lambda: _time(client))
+    yield from _queues(client)
+
+
+def _queues(client: Any) -> Findings:
+    """Queues that tasks name, or that have something in them, and that no worker consumes; one alone is no queue."""
+    for name in sorted(consumers.named(client) - {DEFAULT}):
+        found = consumers.of(client, name)
+        if not found.workers:
+            told = f"no worker consumes the queue {name}, and {found.waiting} jobs wait there"
+            yield warning("queues", told, f"name it in a worker's WORKER_QUEUES, or leave that unset: {name}:5")
 
 
 def _version(facts: Mapping[str, Any]) -> Finding:
