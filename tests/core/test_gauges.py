@@ -11,7 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from core.background import enqueue
 from core.background.queue import figures
+from core.contracts import SYSTEM
 from core.data import new_id
+from core.trust import acting_as
 
 
 def told(client: FlaskClient) -> dict[tuple[str, ...], float]:
@@ -22,7 +24,8 @@ def told(client: FlaskClient) -> dict[tuple[str, ...], float]:
 
 def test_queues_are_told_with_their_states(ctx: Flask, run_jobs: Callable[[], int]) -> None:
     client = ctx.test_client()
-    enqueue("shelf.count", book_id=new_id())
+    with acting_as(SYSTEM):
+        enqueue("shelf.count", book_id=new_id())
     before = told(client)
     assert before["queue_jobs", "default", "waiting"] == 1
     assert 0 <= before["queue_oldest_seconds", "default"] < 60
