@@ -55,23 +55,27 @@ def static(filename: str) -> Response:
 
 
 def view(document: Schema) -> dict[str, Any]:
-    """What ``templates/docs.html`` wants: title, introduction, sections of operations, the catalogue of codes."""
+    """What ``templates/docs.html`` wants: title, introduction, sections of operations and their places, the codes."""
     sections: dict[str, list[dict[str, Any]]] = {tag["name"]: [] for tag in document.get("tags", ())}
+    places: dict[str, str] = {}
     for path, item in document["paths"].items():
         for method in METHODS:
             if method in item:
                 shown = _operation(document, path, method, item[method])
                 sections.setdefault(item[method]["tags"][0], []).append(shown)
+                places[shown["id"]] = f"{method.upper()} {path}"
     return {
         "title": document["info"]["title"],
         "introduction": _paragraphs(document["info"].get("description", "")),
         "sections": [{"name": name, "operations": shown} for name, shown in sections.items() if shown],
+        "places": places,
         "codes": sorted(CATALOGUE.values(), key=lambda code: code.name),
     }
 
 
 def _operation(document: Schema, path: str, method: str, operation: Schema) -> dict[str, Any]:
     components = document["components"]["schemas"]
+    leads: dict[str, None] = {}
     body = _media(operation.get("requestBody", {}))[1]
     replies, refusals = [], []
     for status, reply in operation["responses"].items():
@@ -80,6 +84,7 @@ def _operation(document: Schema, path: str, method: str, operation: Schema) -> d
         if int(status) >= 400:
             refusals.append({"status": status, "codes": reply.get("x-codes", [])})
             continue
+        leads |= dict.fromkeys(_targets(document, reply))
         media, content = _media(reply)
         shown = list(_rows(content.get("schema", {}), components)) if media == "application/json" else []
         replies.append({"status": status, "text": reply["description"], "media": media, "fields": shown})
@@ -95,9 +100,16 @@ def _operation(document: Schema, path: str, method: str, operation: Schema) -> d
         "parameters": [_parameter(each, components) for each in parameters if each["name"] not in TOLD_ONCE],
         "body": list(_rows(body["schema"], components)) if body else [],
         "replies": replies,
+        "leads": list(leads),
         "refusals": refusals,
         "curl": _curl(document["servers"][0]["url"], path, method, operation, parameters),
     }
+
+
+def _targets(document: Schema, reply: Schema) -> Iterator[str]:
+    """The operations that what is told here may be used for."""
+    for link in reply.get("links", {}).values():
+        yield document["components"]["links"][link["$ref"].rpartition("/")[2]]["operationId"]
 
 
 def _media(holder: Schema) -> tuple[str, Schema]:

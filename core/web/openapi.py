@@ -21,7 +21,7 @@ from core.errors import BootError, Code
 from core.trust.permissions import marks_of, public, tenantless
 from core.web import board_paths, operations
 from core.web.endpoint import Endpoint
-from core.web.links import add_links
+from core.web.links import Links
 from core.web.replies import Problem, etag_of, not_modified
 from core.web.schemas import PREFIX, Schema, describe
 
@@ -94,13 +94,17 @@ def build(app: Flask) -> Schema:
     responses = operations.Responses()
     paths: dict[str, Schema] = {}
     names: set[str] = set()
+    kinds: dict[str, str] = {}
     for rule, endpoint in mounted:
         item = paths.setdefault(_PARAMETER.sub(r"{\1}", rule.rule), {})
         for method in endpoint.methods:
             made = operations.describe(endpoint, method, responses, schema_of, components)
             made["operationId"] = _unused(rule.endpoint.replace(".", "_"), method, names)
             item[method.lower()] = made
-    add_links(paths, components)
+            if kind := endpoint.marks.notes.get("makes"):
+                kinds[made["operationId"]] = kind
+    links = Links(paths, components, kinds)
+    links.add()
     paths |= board_paths.board_paths(responses, schema_of)
     made = {
         "openapi": "3.1.0",
@@ -115,6 +119,7 @@ def build(app: Flask) -> Schema:
             "responses": responses.shared,
             "parameters": operations.PARAMETERS,
             "headers": operations.HEADERS,
+            "links": links.shared,
             "securitySchemes": operations.schemes(settings),
         },
     }

@@ -17,6 +17,12 @@ from core.web.schemas import Schema, resolve, sample
 
 SchemaOf = Callable[[Any], Schema]
 
+_IF_MATCH: Schema = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The ETag that you read: if it has changed since, nothing is done (412).",
+    "schema": {"type": "string", "pattern": '^"[!#-~]{1,64}"$', "examples": ['"3"']},
+}
 PARAMETERS: dict[str, Schema] = {
     "TenantID": {
         "name": "X-Tenant-ID",
@@ -30,12 +36,8 @@ PARAMETERS: dict[str, Schema] = {
         "description": "Any text of your own: the same request with the same key is done once and answered again.",
         "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
     },
-    "IfMatch": {
-        "name": "If-Match",
-        "in": "header",
-        "description": "The ETag that you read: if it has changed since, nothing is done (412).",
-        "schema": {"type": "string", "pattern": '^"[!#-~]{1,64}"$', "examples": ['"3"']},
-    },
+    "IfMatch": _IF_MATCH,
+    "IfMatchRequired": {**_IF_MATCH, "required": True},
 }
 _NUMBER: Schema = {"schema": {"type": "integer", "minimum": 0}}
 HEADERS: dict[str, Schema] = {
@@ -198,7 +200,8 @@ def _header_parameters(endpoint: Endpoint) -> Iterable[str]:
     if endpoint.keyed:
         yield "IdempotencyKey"
     if _conditional(endpoint):
-        yield "IfMatch"
+        marked = errors.PRECONDITION_REQUIRED in endpoint.marks.notes.get("refuses", ())
+        yield "IfMatchRequired" if marked else "IfMatch"
 
 
 def _conditional(endpoint: Endpoint) -> bool:

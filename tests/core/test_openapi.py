@@ -348,6 +348,14 @@ def test_the_page_shows_routes_schemas_and_codes(board: Flask) -> None:
     assert again.status_code == 304
 
 
+def test_the_page_leads_on_from_what_tells_an_id(board: Flask) -> None:
+    made = re.search(
+        r'<details class="operation" id="small_add_order">(.*?)</details>', board.test_client().get("/docs").text, re.S
+    )
+    assert made is not None
+    assert '<a href="#small_drop"><code>DELETE /api/small/orders/{order_id}</code></a>' in made[1]
+
+
 def test_the_page_keeps_its_own_policy(board: Flask) -> None:
     """Nothing inline, nothing from elsewhere: what the page loads is there, and of the right type."""
     client = board.test_client()

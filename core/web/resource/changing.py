@@ -137,6 +137,7 @@ def create_view(resource: Resource) -> None:
         )
 
     out: Any = resource.shape.out
+    marks_of(view).notes["makes"] = resource.kind
     _add(resource, "create", "post", "", view, f"Add a {resource.kind}.", body=resource.create, reply=Created[out])
 
 
