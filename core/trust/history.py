@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
+from msgspec import Meta
 
 from core.data.models import db
 from core.data.tenancy import current_tenant
@@ -19,12 +20,12 @@ class Change(msgspec.Struct, frozen=True):
 
     id: UUID
     at: datetime
-    action: str
-    actor_kind: str
+    action: Annotated[str, Meta(examples=["library.reader_changed"])]
+    actor_kind: Annotated[str, Meta(examples=["user"])]
     actor_id: UUID | None
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    request_id: str | None
+    before: Annotated[dict[str, Any], Meta(examples=[{"status": "active"}])] | None
+    after: Annotated[dict[str, Any], Meta(examples=[{"status": "closed"}])] | None
+    request_id: Annotated[str, Meta(examples=["0c6d6e5b8f0b4d0e9f3f0a4f6f0c7a51"])] | None
 
 
 def changes_of(kind: str, id: UUID, limit: int, before: UUID | None = None) -> list[Change]:

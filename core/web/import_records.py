@@ -6,11 +6,13 @@ Of one resource and of whoever began it: nobody else sees an import, or goes on 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 from flask import Flask
+from msgspec import Meta
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.background import duties
@@ -62,9 +64,9 @@ class RowFault(msgspec.Struct, frozen=True):
     """A row that was not taken; rows count from 0, without the line that names the columns."""
 
     row: int
-    code: str
-    field: str | None
-    detail: str
+    code: Annotated[str, Meta(examples=["VALIDATION_FAILED"])]
+    field: Annotated[str, Meta(examples=["$.email"])] | None
+    detail: Annotated[str, Meta(examples=["is required"])]
 
 
 def locked(id: UUID, resource: str) -> Import:

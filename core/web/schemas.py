@@ -16,6 +16,7 @@ Schema = dict[str, Any]
 
 PREFIX = "#/components/schemas/"
 INT64 = (-(2**63), 2**63 - 1)
+WHOLE = 3  # levels at which an example has also what may be left out: those of a page's items
 DEEPEST = 4  # levels at which lists in an example still have items: a type may contain itself
 
 _OBJECTS = (inspect.StructType, inspect.DataclassType, inspect.TypedDictType)
@@ -110,14 +111,17 @@ def resolve(schema: Schema, components: dict[str, Schema]) -> Schema:
 
 
 def sample(schema: Schema, components: dict[str, Schema], depth: int = 0) -> Any:
-    """An example of ``schema``: those that it gives itself, else the plainest value that it allows."""
+    """An example of ``schema``: its own, else its default, else the plainest value that it allows."""
     schema = resolve(schema, components)
-    for key in ("examples", "enum", "anyOf", "oneOf"):
-        if schema.get(key):
-            first = schema[key][0]
-            return first if key in ("examples", "enum") else sample(first, components, depth)
-    if schema.get("default") is not None:
+    if schema.get("examples"):
+        return schema["examples"][0]
+    if "default" in schema:
         return schema["default"]
+    if schema.get("enum"):
+        return schema["enum"][0]
+    for key in ("anyOf", "oneOf"):
+        if schema.get(key):
+            return sample(schema[key][0], components, depth)
     kind = schema.get("type")
     if kind == "object":
         return _sample_object(schema, components, depth)
@@ -143,5 +147,5 @@ def _sample_object(schema: Schema, components: dict[str, Schema], depth: int) ->
     return {
         name: sample(part, components, depth + 1)
         for name, part in schema.get("properties", {}).items()
-        if depth == 0 or name in required
+        if depth < WHOLE or name in required
     }

@@ -14,13 +14,20 @@ from core.web import Body
 Name = Annotated[str, Meta(min_length=1, max_length=200, examples=["Alice"])]
 Email = Annotated[str, Meta(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=254, examples=["alice@example.com"])]
 Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", examples=["EUR"])]
-Amount = Annotated[int, Meta(ge=0, le=10**15, examples=[1250], description="in minor units of the currency")]
+Money = Annotated[int, Meta(examples=[1250], description="in minor units of the currency")]
+Amount = Annotated[Money, Meta(ge=0, le=10**15)]
 Tag = Annotated[str, Meta(min_length=1, max_length=50, pattern="^[^,]+$", examples=["regular"])]
-Tags = Annotated[list[Tag], Meta(max_length=50)]
+Tags = Annotated[list[Tag], Meta(max_length=50, examples=[["regular"]])]
+TagsOut = Annotated[list[str], Meta(examples=[["regular"]])]
+Sku = Annotated[str, Meta(min_length=1, max_length=64, examples=["TEA-250"])]
+ProductName = Annotated[str, Meta(min_length=1, max_length=200, examples=["Green tea, 250 g"])]
+Description = Annotated[str, Meta(max_length=20_000, examples=["Leaves from the first harvest"])]
+Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
+Note = Annotated[str, Meta(max_length=2000, examples=["Ring twice"])]
 
 CustomerStatus = Literal["active", "blocked", "closed"]
 ProductStatus = Literal["active", "retired"]
-OrderStatus = Literal["placed", "completed", "cancelled"]
+OrderStatus = Annotated[Literal["placed", "completed", "cancelled"], Meta(examples=["completed"])]
 
 
 class CustomerBody(Body):
@@ -33,10 +40,10 @@ class CustomerBody(Body):
 
 class CustomerOut(msgspec.Struct):
     id: UUID
-    name: str
-    email: str
+    name: Name
+    email: Email
     status: CustomerStatus
-    tags: list[str]
+    tags: TagsOut
     owner_id: UUID | None
     version: int
     created_at: datetime
@@ -45,15 +52,15 @@ class CustomerOut(msgspec.Struct):
 
 class CustomerBrief(msgspec.Struct):
     id: UUID
-    name: str
-    email: str
+    name: Name
+    email: Email
     status: CustomerStatus
 
 
 class ProductBody(Body):
-    sku: Annotated[str, Meta(min_length=1, max_length=64, examples=["TEA-250"])]
-    name: Annotated[str, Meta(min_length=1, max_length=200, examples=["Green tea, 250 g"])]
-    description: Annotated[str, Meta(max_length=20_000)] = ""
+    sku: Sku
+    name: ProductName
+    description: Description = ""
     price: Amount
     currency: Currency
     status: ProductStatus = "active"
@@ -62,13 +69,13 @@ class ProductBody(Body):
 
 class ProductOut(msgspec.Struct):
     id: UUID
-    sku: str
-    name: str
-    description: str
-    price: int
-    currency: str
+    sku: Sku
+    name: ProductName
+    description: Description
+    price: Money
+    currency: Currency
     status: ProductStatus
-    tags: list[str]
+    tags: TagsOut
     version: int
     created_at: datetime
     updated_at: datetime
@@ -83,12 +90,12 @@ class Found(msgspec.Struct):
     """A product that was found; ``highlight`` is HTML with ``<mark>`` around what was asked for."""
 
     id: UUID
-    sku: str
-    name: str
-    price: int
-    currency: str
+    sku: Sku
+    name: ProductName
+    price: Money
+    currency: Currency
     rank: float
-    highlight: str
+    highlight: Annotated[str, Meta(examples=["Green <mark>tea</mark>, 250 g"])]
 
 
 class SearchResult(msgspec.Struct):
@@ -101,8 +108,8 @@ class SearchResult(msgspec.Struct):
 class OrderBrief(msgspec.Struct):
     id: UUID
     status: OrderStatus
-    currency: str
-    total: int
+    currency: Currency
+    total: Money
     created_at: datetime
     completed_at: datetime | None
 
@@ -110,7 +117,8 @@ class OrderBrief(msgspec.Struct):
 # -- money ------------------------------------------------------------------------------------------------------
 
 AccountKind = Literal["customer", "house", "opening"]
-AccountStatus = Literal["open", "closed"]
+AccountStatus = Annotated[Literal["open", "closed"], Meta(examples=["open"])]
+ToAccount = Annotated[UUID, Meta(examples=["01890a5e-1f3c-7a2b-8c4d-5e6f70819203"])]  # not the one that pays
 Memo = Annotated[str, Meta(max_length=500, examples=["Rent"])]
 
 
@@ -130,10 +138,10 @@ class AccountBody(Body):
 
 class AccountOut(msgspec.Struct):
     id: UUID
-    name: str
+    name: Name
     kind: AccountKind
-    currency: str
-    balance: int
+    currency: Currency
+    balance: Money
     overdraft: bool
     status: AccountStatus
     owner_id: UUID | None
@@ -144,33 +152,33 @@ class AccountOut(msgspec.Struct):
 class EntryOut(msgspec.Struct):
     id: UUID
     posting_id: UUID
-    amount: int
-    balance: int
+    amount: Money
+    balance: Money
     created_at: datetime
 
 
 class StatementLine(EntryOut):
     """An entry with what its posting was: ``kind`` such as `transfer` or `opening`, the poster's ``reference``."""
 
-    kind: str
-    reference: str | None
-    memo: str
+    kind: Annotated[str, Meta(examples=["transfer"])]
+    reference: Annotated[str, Meta(examples=["order-17"])] | None
+    memo: Memo
 
 
 class NewTransfer(Body):
     from_account_id: UUID
-    to_account_id: UUID
-    amount: Annotated[int, Meta(gt=0, le=10**15, examples=[1250], description="in minor units of the currency")]
+    to_account_id: ToAccount
+    amount: Annotated[Money, Meta(gt=0, le=10**15)]
     memo: Memo = ""
 
 
 class TransferOut(msgspec.Struct):
     id: UUID
     from_account_id: UUID
-    to_account_id: UUID
-    amount: int
-    currency: str
-    memo: str
+    to_account_id: ToAccount
+    amount: Money
+    currency: Currency
+    memo: Memo
     created_at: datetime
 
 
@@ -179,37 +187,37 @@ class TransferOut(msgspec.Struct):
 
 class NewLine(Body):
     product_id: UUID
-    quantity: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    quantity: Quantity = 1
 
 
 class NewOrder(Body):
     customer_id: UUID
     lines: Annotated[list[NewLine], Meta(min_length=1, max_length=200)]
-    note: Annotated[str, Meta(max_length=2000)] = ""
+    note: Note = ""
 
 
 class OrderBody(Body):
     status: OrderStatus
-    note: Annotated[str, Meta(max_length=2000)] = ""
+    note: Note = ""
 
 
 class LineOut(msgspec.Struct):
     position: int
     product_id: UUID
-    sku: str
-    name: str
-    quantity: int
-    unit_price: int
-    total: int
+    sku: Sku
+    name: ProductName
+    quantity: Quantity
+    unit_price: Money
+    total: Money
 
 
 class OrderOut(msgspec.Struct):
     id: UUID
     customer_id: UUID
     status: OrderStatus
-    currency: str
-    total: int
-    note: str
+    currency: Currency
+    total: Money
+    note: Note
     owner_id: UUID | None
     completed_at: datetime | None
     version: int
@@ -226,18 +234,18 @@ class ReportQuery(Body):
 
 
 class Revenue(msgspec.Struct):
-    currency: str
+    currency: Currency
     orders: int
-    total: int
+    total: Money
     customers: int
 
 
 class Sold(msgspec.Struct):
     product_id: UUID
-    sku: str
-    currency: str
+    sku: Sku
+    currency: Currency
     quantity: int
-    total: int
+    total: Money
 
 
 class SalesOut(msgspec.Struct):
@@ -245,6 +253,6 @@ class SalesOut(msgspec.Struct):
 
     since: datetime
     until: datetime
-    placed: dict[str, int]
+    placed: Annotated[dict[str, int], Meta(examples=[{"completed": 3, "placed": 1}])]
     revenue: list[Revenue]
     products: list[Sold]

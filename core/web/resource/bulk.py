@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from core.web.resource.declaration import Resource
 
 MOST = 500
+_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 Op = Literal["create", "replace", "patch", "delete", "restore"]
 STATUS = {"create": 201, "delete": 204}
 
@@ -41,7 +42,10 @@ class Operation(Body):
 class Operations(Body):
     """``atomic``: all of them or none."""
 
-    operations: Annotated[list[Operation], Meta(min_length=1, max_length=MOST)]
+    operations: Annotated[
+        list[Operation],
+        Meta(min_length=1, max_length=MOST, examples=[[{"op": "delete", "id": _ID, "if_match": '"3"'}]]),
+    ]
     atomic: bool = False
 
 
@@ -64,9 +68,9 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Results(msgspec.Struct, frozen=True):
-    results: list[Result]
+    results: Annotated[list[Result], Meta(examples=[[{"index": 0, "status": 204, "id": _ID}]])]
     succeeded: int
-    failed: int
+    failed: Annotated[int, Meta(examples=[0])]
 
 
 def bulk_view(resource: Resource) -> None:

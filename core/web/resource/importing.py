@@ -51,8 +51,8 @@ class Progress(msgspec.Struct, frozen=True):
     """How an import stands. ``faults`` are the first of those in this request; ``…/faults`` has all of them."""
 
     id: UUID
-    next_row: int
-    created: int
+    next_row: Annotated[int, Meta(examples=[500])]
+    created: Annotated[int, Meta(examples=[499])]
     failed: int
     faults: list[RowFault] = []
 
