@@ -54,6 +54,7 @@ class Policy:
     priority: int = 0
     unique: bool | tuple[str, ...] = False
     window: float | None = None
+    timeout: float = 900.0
 
     @property
     def by(self) -> tuple[str, ...] | None:
@@ -78,6 +79,8 @@ class Policy:
             faults.append(f"has priority={self.priority!r}; say a whole number from {LOWEST} to {HIGHEST}, 0 for most")
         if not isinstance(self.unique, bool | tuple) or not all(isinstance(each, str) for each in self.by or ()):
             faults.append(f"has unique={self.unique!r}; say True, or the names of arguments, such as ('user_id',)")
+        if isinstance(self.timeout, bool) or not isinstance(self.timeout, int | float) or self.timeout <= 0:
+            faults.append(f"has timeout={self.timeout!r}; say the seconds after which it is stopped, such as 60")
         if self.window is not None and (not self.unique or not 0 < self.window <= LONGEST_WINDOW):
             faults.append(f"has window={self.window!r}; say seconds, at most a day, and beside unique=")
         return faults
@@ -114,12 +117,14 @@ def task(
     priority: int = 0,
     unique: bool | tuple[str, ...] = False,
     window: float | None = None,
+    timeout: float = 900.0,
 ) -> Callable[[F], F]:
     """Mark a function in ``tasks.py`` as the task ``<plugin>.<function>``; see ``Policy`` for the numbers.
 
     It waits in the queue of that name, behind those of a higher ``priority`` and those that came before it. Of a
     ``unique`` task no second job is put on the queue while one with the same arguments (or the same of those that are
     named) waits or runs; with ``window``, for so many seconds after the first was put there, whether it has run or not.
+    An attempt is stopped after ``timeout`` seconds, and counts as failed.
 
     A ``Refused`` with a 4xx code is never tried again. An attempt that failed because PostgreSQL, Redis or MongoDB
     was away does not count. The job runs in one unit of work, unless the function is marked ``@in_steps``.
@@ -128,7 +133,7 @@ def task(
     def mark(function: F) -> F:
         refuse_second(function, "__task__")
         several = tuple(never) if isinstance(never, Iterable) and not isinstance(never, str) else (never,)
-        function.__task__ = Policy(retries, retry_delay, several, queue, priority, unique, window)  # type: ignore[attr-defined]
+        function.__task__ = Policy(retries, retry_delay, several, queue, priority, unique, window, timeout)  # type: ignore[attr-defined]
         return function
 
     return mark

@@ -19,15 +19,19 @@ from core.data import redis
 from core.ops.processes import Process
 
 TASKS = """\
+    import hashlib
+    import re
     import time
     from core.background import task
-    from core.background.queue import consumer, leased
+    from core.background.queue import consumer, leased, watchdog
     from core.data import redis
     from core.data.unit import in_steps
     from core.trust import public
 
     leased.LEASE = 1.0  # of this worker: as long as the jobs below need to outlast it
     consumer.FINISH = 1
+    watchdog.GRACE = 1.0
+    watchdog.DEAF = 2.0
 
     @task()
     @public
@@ -46,6 +50,21 @@ TASKS = """\
         redis.client().rpush("chores:notes", "begun")
         time.sleep(seconds)
         redis.client().rpush("chores:notes", "rested")
+
+    @task(timeout=1, retries=0)
+    @public
+    @in_steps
+    def late(how: str) -> None:
+        redis.client().rpush("chores:notes", how)
+        if how == "waits":
+            time.sleep(60)
+        elif how == "computes":
+            while True:
+                pass
+        elif how == "calls":
+            hashlib.pbkdf2_hmac("sha256", b"x", b"y", 2**31 - 1)  # which lets others at Python meanwhile
+        else:
+            re.match("(a|aa)+$", "a" * 200 + "b")  # which does not
     """
 
 
@@ -80,3 +99,30 @@ def test_a_job_that_does_not_finish_in_time_goes_back(process: Callable[..., Pro
     assert time.monotonic() - began < 10
     assert [len(list(place())) for place in (contents.waiting, contents.leased)] == [1, 0]
     assert "job goes back to the queue" in worker.log()
+
+
+@pytest.mark.parametrize("how", ["waits", "computes"])
+def test_a_job_past_its_time_is_stopped_and_the_worker_goes_on(
+    process: Callable[..., Process], chores: dict[str, str], how: str
+) -> None:
+    worker = process("worker", WORKER_CONCURRENCY="2", **chores)
+    enqueue("chores.late", how=how)
+    eventually(lambda: len(list(contents.dead())) == 1)
+    [(_, told)] = contents.dead()
+    assert b"JobTimeout: it took longer than" in told
+    enqueue("chores.rest", seconds=0.0)
+    eventually(lambda: notes()[-1:] == [b"rested"])
+    assert worker.stop() == 0, worker.log()
+
+
+@pytest.mark.parametrize(("how", "status"), [("calls", 70), ("clings", 1)])
+def test_one_that_does_not_come_back_takes_the_worker_with_it_and_others_go_on(
+    process: Callable[..., Process], chores: dict[str, str], how: str, status: int
+) -> None:
+    worker = process("worker", **chores)
+    enqueue("chores.late", how=how)
+    eventually(lambda: notes() == [how.encode()])
+    assert worker.ended() == status, worker.log()
+    worker.start()
+    eventually(lambda: notes()[-2:] == [how.encode()] * 2)  # it is tried again, for it did not fail: its worker ended
+    worker.kill()

@@ -82,6 +82,8 @@ def test_a_worker_tells_of_queues_that_it_leaves_to_others(process: Callable[...
         ({"queue": 5}, "has queue=5"),
         ({"priority": 1.5}, "has priority=1.5; say a whole number"),
         ({"priority": 5000}, "has priority=5000"),
+        ({"timeout": 0}, "has timeout=0; say the seconds"),
+        ({"timeout": True}, "has timeout=True"),
     ],
 )
 def test_a_queue_or_priority_that_cannot_be_stops_the_boot(given: dict[str, Any], said: str) -> None:

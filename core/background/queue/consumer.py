@@ -19,6 +19,7 @@ from core.background.queue.leased import Leased
 from core.background.queue.neighbours import me
 from core.background.queue.pump import Pump
 from core.background.queue.sizes import queues_of, unconsumed
+from core.background.queue.watchdog import Watchdog
 from core.data import redis
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,8 @@ def consume(app: Flask, leaving: Callable[[], None] = lambda: None) -> None:
     bell.ring = {crew.pump.queue.name: crew.pump.ring for crew in crews}
     bell.start()
     heartbeat.start()
+    watchdog = Watchdog()
+    watchdog.start()
     for crew in crews:
         crew.start()
     _announce(app)
@@ -92,7 +95,8 @@ def consume(app: Flask, leaving: Callable[[], None] = lambda: None) -> None:
             log.warning(told, extra={"queues": others})
     # Waking now and then lets Python see a signal that came while the loop slept.
     while not ended.wait(0.2):
-        pass
+        watchdog.turned()
+    watchdog.stop()
     log.info("worker ends: running jobs may finish", extra={"running": sum(crew.pump.running for crew in crews)})
     leaving()
     deadline = time.monotonic() + FINISH

@@ -5,14 +5,11 @@ A native thread renews the leases. It shares nothing with the rest but plain att
 
 from __future__ import annotations
 
-import _thread
-import sys
-import time
 from collections.abc import Sequence
-from typing import Any
 
 from core.background.queue import leased
 from core.background.queue.leased import Leased
+from core.background.queue.native import original, start_thread
 
 BEATS = 5
 """In the time of a lease: some may be lost."""
@@ -26,13 +23,13 @@ class Heartbeat:
         self._stopped = False
 
     def start(self) -> None:
-        _original("_thread", "start_new_thread", _thread.start_new_thread)(self._run, ())
+        start_thread(self._run)
 
     def stop(self) -> None:
         self._stopped = True
 
     def _run(self) -> None:
-        sleep = _original("time", "sleep", time.sleep)
+        sleep = original("time", "sleep")
         while not self._stopped:
             sleep(leased.LEASE / BEATS)
             for queue in self.queues:
@@ -40,9 +37,3 @@ class Heartbeat:
                     queue.beat()
                 except Exception:  # noqa: S112 - Redis is away: nobody can take the lease meanwhile either
                     continue
-
-
-def _original(module: str, name: str, here: Any) -> Any:
-    """What gevent has patched, as it was."""
-    monkey = sys.modules.get("gevent.monkey")
-    return here if monkey is None else monkey.get_original(module, name)

@@ -18,6 +18,7 @@ from core.background.queue.frames import Frame
 from core.background.queue.pump import Pump
 from core.background.queue.routes import route_of
 from core.background.queue.running import attempt
+from core.background.queue.timeouts import JobTimeout
 from core.data.outbox import Envelope
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,9 @@ class BoardHuey(Huey):
             outcome = attempt(task.envelope, self.app)
             with self.app.app_context():
                 effects = settling.effects_of(task.frame, outcome)
+        except JobTimeout:  # it came when the job had just ended
+            self.pump.give_back(task.frame)
+            return
         except BaseException:  # the worker ends in the middle of it
             facts = {"task": task.envelope.name, "job": task.id}
             log.warning("job goes back to the queue: the worker ends", extra=facts)

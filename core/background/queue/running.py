@@ -16,6 +16,7 @@ from flask import Flask, current_app
 
 from core import telemetry
 from core.background.queue import messages
+from core.background.queue.timeouts import JobTimeout, limit
 from core.contracts import TenantDirectory, service
 from core.data.faults import as_refusal
 from core.data.models import utcnow
@@ -84,7 +85,7 @@ def _perform(envelope: Envelope, app: Flask) -> Outcome:
     with app.app_context(), _log_context(envelope):
         try:
             what, again = _attempt(envelope)
-        except Exception as exc:  # whatever a task raises, the worker goes on
+        except (Exception, JobTimeout) as exc:  # whatever a task raises, the worker goes on
             error = f"{type(exc).__name__}: {exc}"[:LONGEST_ERROR]
             what, again = _after_failure(envelope, exc)
     seconds = time.monotonic() - began
@@ -102,7 +103,8 @@ def _attempt(envelope: Envelope) -> tuple[str, Envelope | None]:
             log.warning("job dropped: its tenant is gone", extra=_facts(envelope))
             return "dropped", None
         began = time.monotonic()
-        _call(task, envelope)
+        with limit(envelope.id, task.policy.timeout):
+            _call(task, envelope)
         log.info("job done", extra={**_facts(envelope), "ms": round((time.monotonic() - began) * 1000, 1)})
     return "done", None
 
@@ -158,7 +160,7 @@ def _may(task: Task, envelope: Envelope, arguments: msgspec.Struct) -> None:
 # -- after a failure --------------------------------------------------------------------------------------------
 
 
-def _after_failure(envelope: Envelope, exc: Exception) -> tuple[str, Envelope | None]:
+def _after_failure(envelope: Envelope, exc: BaseException) -> tuple[str, Envelope | None]:
     facts = {**_facts(envelope), "reason": f"{type(exc).__name__}: {exc}"}
     refusal = exc if isinstance(exc, Refused) else as_refusal(exc)
     if refusal is not None and refusal.code in AWAY and timedelta(seconds=messages.age(envelope)) < OUTAGE_PATIENCE:
@@ -173,7 +175,7 @@ def _after_failure(envelope: Envelope, exc: Exception) -> tuple[str, Envelope | 
     return "retry", _again(envelope, task.policy.retry_delay * 2 ** (envelope.attempt - 1))
 
 
-def _final(policy: Policy, attempt: int, exc: Exception, refusal: Refused | None) -> bool:
+def _final(policy: Policy, attempt: int, exc: BaseException, refusal: Refused | None) -> bool:
     if isinstance(exc, (BadArguments, *policy.never)) or attempt > policy.retries:
         return True
     return refusal is not None and 400 <= refusal.code.status < 500
