@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     from core.background.duties import duty as duty
     from core.background.effects import once as once
     from core.background.events import emit as emit, on as on
-    from core.background.tasks import enqueue as enqueue, enqueue_in as enqueue_in, task as task
+    from core.background.tasks import (
+        enqueue as enqueue,
+        enqueue_in as enqueue_in,
+        enqueue_many as enqueue_many,
+        task as task,
+    )
 
 __getattr__, __dir__, __all__ = face(
     __name__,
@@ -18,6 +23,7 @@ __getattr__, __dir__, __all__ = face(
         "task": "core.background.tasks:task",
         "enqueue": "core.background.tasks:enqueue",
         "enqueue_in": "core.background.tasks:enqueue_in",
+        "enqueue_many": "core.background.tasks:enqueue_many",
         "on": "core.background.events:on",
         "emit": "core.background.events:emit",
         "duty": "core.background.duties:duty",

@@ -35,7 +35,7 @@ from core.errors import BootError
 from core.trust.identity import current_principal
 from core.trust.permissions import Marks, marks_of
 
-__all__ = ["Task", "Tasks", "describe", "enqueue", "enqueue_in", "perform", "task", "task_faults"]
+__all__ = ["Task", "Tasks", "describe", "enqueue", "enqueue_in", "enqueue_many", "perform", "task", "task_faults"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -230,6 +230,17 @@ def enqueue(name: str, /, **arguments: Any) -> UUID:
 def enqueue_in(delay_seconds: float, name: str, /, **arguments: Any) -> UUID:
     """``enqueue``, but not before ``delay_seconds`` have passed."""
     return write("task", name, arguments, delay_seconds)
+
+
+def enqueue_many(name: str, arguments: Iterable[Mapping[str, Any]]) -> list[UUID]:
+    """``enqueue`` once for each of ``arguments``, all of them or none; answers the jobs' ids in their order.
+
+    A few hundred at a time: they are handed over together once the unit has committed.
+    """
+    if unit_or_none() is not None:
+        return [write("task", name, each) for each in arguments]
+    with unit():
+        return [write("task", name, each) for each in arguments]
 
 
 def write(kind: outbox.Kind, name: str, payload: Mapping[str, Any], delay: float = 0) -> UUID:

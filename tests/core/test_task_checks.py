@@ -190,6 +190,8 @@ def test_calls_are_checked_in_the_sources(tmp_path: Path) -> None:
         background.tasks.enqueue("chores.greet", user_id=1, quiet=True)
         later(5, "chores.greet", person=1)
         enqueue("chores.greet", 1)
+        background.enqueue_many("chores.greet", [{"user_id": 1}])
+        background.enqueue_many("chores.greeet", [])
         """)
     )
     assert task_faults(tmp_path, tasks) == [
@@ -200,6 +202,7 @@ def test_calls_are_checked_in_the_sources(tmp_path: Path) -> None:
         "services.py:9: task chores.greet also needs user_id",
         "services.py:10: chores.greet: give the task's arguments by name",
         "services.py:10: task chores.greet also needs user_id",
+        "services.py:12: no task is called 'chores.greeet'; the tasks are chores.greet",
     ]
 
 

@@ -18,8 +18,8 @@ from shelf import services
 from throwaway import eventually
 
 from core import telemetry
-from core.background.tasks import enqueue, perform, task
-from core.contracts import ANONYMOUS, Principal
+from core.background.tasks import enqueue, enqueue_many, perform, task
+from core.contracts import ANONYMOUS, SYSTEM, Principal
 from core.data.models import new_id, utcnow
 from core.data.outbox import Envelope
 from core.data.tenancy import DEFAULT, current_tenant, tenant_or_none
@@ -273,3 +273,12 @@ def test_outcomes_are_counted(chores: Chores) -> None:
     text = telemetry.exposition()[0].decode()
     assert 'jobs_total{outcome="done",task="chores.counted"} 1.0' in text
     assert 'job_seconds_count{task="chores.counted"} 1.0' in text
+
+
+def test_many_are_enqueued_together_or_not_at_all(ctx: Flask, run_jobs: RunJobs) -> None:
+    with acting_as(SYSTEM):
+        ids = enqueue_many("shelf.count", ({"book_id": new_id()} for _ in range(300)))
+        assert len(set(ids)) == 300
+        with pytest.raises(ValueError, match="cannot travel"):
+            enqueue_many("shelf.count", [{"book_id": new_id()}, {"book_id": object()}])
+    assert run_jobs() == 300

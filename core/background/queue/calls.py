@@ -15,8 +15,9 @@ import msgspec
 if TYPE_CHECKING:
     from core.background.tasks import Task, Tasks
 
-POSITION = {"enqueue": 0, "enqueue_in": 1}
+POSITION = {"enqueue": 0, "enqueue_in": 1, "enqueue_many": 0}
 """Where each function takes the task's name."""
+MANY = "enqueue_many"
 
 
 def signature_faults(task: Task, given: Iterable[str], *, complete: bool = True) -> list[str]:
@@ -57,14 +58,18 @@ def _faults_in(path: Path, root: Path, tasks: Tasks) -> Iterator[str]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
-        position = names.get(_called(node.func))
-        if position is None or len(node.args) <= position:
+        function = names.get(_called(node.func), "")
+        position = POSITION.get(function, 0)
+        if not function or len(node.args) <= position:
             continue
         name = node.args[position]
         # A name that is computed cannot be known here; whoever computes it has a registry to ask.
         if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
             continue
         place = _place(path, root, node.lineno)
+        if function == MANY:  # whose arguments are made at run time
+            yield from (f"{place}: {fault}" for fault in tasks.check_call(name.value, (), complete=False))
+            continue
         if len(node.args) > position + 1:
             yield f"{place}: {name.value}: give the task's arguments by name"
         given = [keyword.arg for keyword in node.keywords if keyword.arg]
@@ -77,14 +82,14 @@ def _place(path: Path, root: Path, line: int) -> str:
     return f"{path.relative_to(root) if path != root else path}:{line}"
 
 
-def _local_names(tree: ast.AST) -> dict[str, int]:
-    """What ``enqueue`` and ``enqueue_in`` are called in this file, ``from … import enqueue as later`` included."""
-    names = dict(POSITION)
+def _local_names(tree: ast.AST) -> dict[str, str]:
+    """What each of ``POSITION`` is called in this file, ``from … import enqueue as later`` included."""
+    names = {name: name for name in POSITION}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if alias.name in POSITION and alias.asname:
-                    names[alias.asname] = POSITION[alias.name]
+                    names[alias.asname] = alias.name
     return names
 
 
