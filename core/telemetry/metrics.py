@@ -39,6 +39,7 @@ METRICS: dict[str, Metric] = {
     "http_request_seconds": Metric("histogram", "Time from request to reply", ("route",)),
     "jobs_total": Metric("counter", "Jobs run", ("task", "outcome")),
     "job_seconds": Metric("histogram", "Time that jobs ran", ("task",)),
+    "stalled_total": Metric("counter", "Jobs whose worker died or fell silent while they ran", ("queue",)),
     "outbox_rows_total": Metric("counter", "Outbox rows handed over: path is fast or sweep", ("path",)),
     "events_total": Metric("counter", "Events given to listeners", ("event", "outcome")),
     "units_repeated_total": Metric("counter", "Units of work run again after a transient fault", ("why",)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -35,6 +35,29 @@ class QueueOut(msgspec.Struct):
 
 class QueuesOut(msgspec.Struct):
     items: list[QueueOut]
+
+
+class JobsQuery(Body):
+    """``completed`` and ``failed`` are the last ones that the queue keeps."""
+
+    queue: Queue = "default"
+    state: Literal["waiting", "delayed", "active", "completed", "failed"] = "waiting"
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class JobOut(msgspec.Struct):
+    id: UUID
+    task: str
+    attempt: int
+    tenant_id: UUID | None = None
+    due_at: datetime | None = None
+    ended_at: datetime | None = None
+    ms: float | None = None
+    error: str | None = None
+
+
+class JobsOut(msgspec.Struct):
+    items: list[JobOut]
 
 
 class LettersQuery(PageQuery):

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from core.background.queue import dead, delivery, figures
+from core.background.queue import contents, dead, delivery, figures, messages
 from core.background.queue.dead import DeadLetter
 from core.contracts import TenantDirectory, service
 from core.data import DEFAULT, PLATFORM, current_tenant
@@ -22,7 +22,7 @@ from core.telemetry import clean
 from core.trust import audit
 from core.web import Page
 from core.web.pages import open_place, seal_place
-from plugins.jobs.schemas import LetterOut, LettersQuery, QueueOut, Replayed, ReplayMany
+from plugins.jobs.schemas import JobOut, JobsQuery, LetterOut, LettersQuery, QueueOut, Replayed, ReplayMany
 
 MOST_AT_ONCE = 10_000
 """Dead letters that one request replays."""
@@ -69,6 +69,31 @@ def _queue(name: str) -> QueueOut:
 def _check_board_wide() -> None:
     if not board_wide():
         raise Refused(FORBIDDEN, "the queues are shared by all tenants: they are the platform's")
+
+
+# -- jobs -------------------------------------------------------------------------------------------------------
+
+
+def jobs(query: JobsQuery) -> list[JobOut]:
+    """The next that wait, fall due or run, or the last that ended; a tenant's own."""
+    found = _ended(query) if query.state in ("completed", "failed") else _living(query)
+    whose = _whose()
+    return list(islice((each for each in found if whose is None or each.tenant_id == whose), query.limit))
+
+
+def _living(query: JobsQuery) -> Iterator[JobOut]:
+    place = {"waiting": contents.waiting, "delayed": contents.scheduled, "active": contents.leased}[query.state]
+    for frame in islice(place(query.queue), MOST_AT_ONCE):
+        try:
+            job = messages.decode(frame.message)
+        except messages.BadMessage:
+            continue
+        yield JobOut(job.id, job.name, job.attempt, job.tenant_id, job.due_at)
+
+
+def _ended(query: JobsQuery) -> Iterator[JobOut]:
+    for each in figures.ended(query.queue, query.state):
+        yield JobOut(UUID(each.id), each.task, each.attempt, each.tenant_id, None, each.ended_at, each.ms, each.error)
 
 
 # -- dead letters -----------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from core.errors import CONFLICT
 from core.trust import requires
 from core.web import Page, Routes, refuses
 from plugins.jobs import services
-from plugins.jobs.schemas import LetterOut, LettersQuery, QueueOut, QueuesOut, Replayed, ReplayMany
+from plugins.jobs.schemas import JobsOut, JobsQuery, LetterOut, LettersQuery, QueueOut, QueuesOut, Replayed, ReplayMany
 
 routes = Routes(__name__)
 
@@ -37,6 +37,13 @@ def pause_queue(name: str) -> QueueOut:
 def resume_queue(name: str) -> QueueOut:
     """Have a queue's jobs run again."""
     return services.set_paused(name, False)
+
+
+@routes.get("/jobs")
+@requires("jobs:read")
+def list_jobs(query: JobsQuery) -> JobsOut:
+    """The jobs that come next, that run, or that ended last."""
+    return JobsOut(services.jobs(query))
 
 
 @routes.get("/dead")

@@ -11,6 +11,9 @@ from flask import Flask
 
 from core.background import enqueue, task
 from core.background.queue import contents, routes, twins
+from core.background.queue.huey import BoardHuey
+from core.background.queue.leased import MOST_STALLS, Leased
+from core.background.queue.pump import Pump
 from core.background.tasks import Tasks
 from core.data import DEFAULT, PLATFORM, acting_in, redis, unit
 from core.errors import BootError
@@ -120,6 +123,21 @@ def test_tenants_have_no_twins_in_one_another(ctx: Flask, run_jobs: Callable[[],
         enqueue("chores.count", number=1)
     with acting_in(DEFAULT):
         assert waiting() == 2
+
+
+def test_one_whose_workers_died_again_and_again_lets_a_twin_come(worker_app: Flask) -> None:
+    enqueue("chores.count", number=1)
+    queue, other = (Leased(redis.client(), "default", name) for name in ("one", "two"))
+    huey = BoardHuey(worker_app, Pump(other, 1))
+    for turn in range(MOST_STALLS + 1):
+        queue.step(1)
+        queue.client.zadd(queue.keys.procs, {"one": 1})
+        stalled, dead = other.reap()
+        for frame in (*stalled, *dead):
+            huey.pump.on_stalled(frame, bool(dead))
+        assert bool(dead) is (turn == MOST_STALLS)
+    enqueue("chores.count", number=1)
+    assert waiting() == 1
 
 
 def test_the_sweep_may_hand_the_same_job_over_again(run_jobs: Callable[[], int]) -> None:

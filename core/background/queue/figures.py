@@ -8,6 +8,7 @@ import msgspec
 
 from core.background.queue import contents, delivery, messages
 from core.background.queue.keys import Keys
+from core.background.queue.settling import Record
 from core.data import redis
 
 
@@ -59,6 +60,14 @@ def figures(queue: str) -> QueueFigures:
 
 def all_figures() -> list[QueueFigures]:
     return [figures(name) for name in delivery.names()]
+
+
+def ended(queue: str, how: str) -> list[Record]:
+    """The records that the queue keeps of its last jobs, ``completed`` or ``failed``; the latest first."""
+    store: Any = redis.client()
+    keys = Keys(queue)
+    found = store.lrange(keys.done if how == "completed" else keys.failed, 0, -1)
+    return [msgspec.json.decode(each, type=Record) for each in found]
 
 
 def pause(queue: str) -> None:

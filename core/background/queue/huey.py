@@ -13,7 +13,8 @@ from flask import Flask
 from huey.api import Huey, Task as HueyTask
 from huey.storage import BaseStorage
 
-from core.background.queue import delivery, messages, settling
+from core import telemetry
+from core.background.queue import delivery, messages, settling, twins
 from core.background.queue.frames import Frame
 from core.background.queue.pump import Pump
 from core.background.queue.routes import route_of
@@ -55,6 +56,7 @@ class BoardHuey(Huey):
         super().__init__(pump.queue.name, results=False, storage_class=Storage, pump=pump)
         self.app = app
         self.pump = pump
+        pump.on_stalled = self._stalled
         # What becomes of a job is told in `running`; Huey would tell it again.
         logging.getLogger("huey").setLevel(logging.WARNING)
 
@@ -73,6 +75,22 @@ class BoardHuey(Huey):
             log.error("a message on the queue is kept with the dead: %s", exc, extra={"size": len(frame.message)})
             self.pump.settle(frame, *settling.unreadable(frame, str(exc)))
             return None
+
+    def _stalled(self, frame: Frame, dead: bool) -> None:
+        """A job of a worker that died, or fell silent, while it ran; ``dead`` after the last time that it may."""
+        with self.app.app_context():
+            telemetry.count("stalled_total", queue=self.name)
+            try:
+                envelope = messages.decode(frame.message)
+            except messages.BadMessage:
+                return
+            facts = {"task": envelope.name, "job": str(envelope.id), "queue": self.name}
+            if not dead:
+                log.error("job stalled: its worker fell silent; it is run again", extra=facts)
+                return
+            log.error("job stalled too often and is kept with the dead", extra=facts)
+            if key := twins.key_of(envelope, route_of(envelope.name)):
+                twins.free(key, envelope)
 
     def _passed_on(self, frame: Frame, envelope: Envelope) -> bool:
         """A job whose enqueuer did not know its queue goes there now; twice rather than never."""

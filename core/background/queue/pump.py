@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections import deque
+from collections.abc import Callable
 from threading import Event
 
 from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError
@@ -44,6 +45,8 @@ class Pump:
         self._begun = False
         self._ended = Event()
         self._reap_at = self._renewed = 0.0
+        self.on_stalled: Callable[[Frame, bool], None] = _tell
+        """Called with each job of a process that fell silent, and whether it was the last time."""
 
     # -- for those who work --
 
@@ -168,9 +171,10 @@ class Pump:
         self._reap_at = now + REAP_EVERY * random.uniform(0.5, 1.0)
         self.queue.expire_gone()
         stalled, dead = self.queue.reap()
-        if stalled or dead:
-            facts = {"queue": self.queue.name, "stalled": len(stalled), "dead": len(dead)}
-            log.error("jobs of a worker that fell silent were taken back", extra=facts)
+        for frame in stalled:
+            self.on_stalled(frame, False)
+        for frame in dead:
+            self.on_stalled(frame, True)
 
     def _lost_sight(self, exc: RedisError) -> None:
         if not self.away:
@@ -182,3 +186,7 @@ class Pump:
         if self.away:
             self.away = False
             log.info("Redis is back")
+
+
+def _tell(frame: Frame, dead: bool) -> None:
+    log.error("a job of a worker that fell silent was taken back", extra={"dead": dead})

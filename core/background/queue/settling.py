@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -25,6 +26,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     ended_at: datetime
     ms: float
     error: str | None = None
+    tenant_id: UUID | None = None
 
 
 def effects_of(taken: Frame, outcome: Outcome) -> list[Effect]:
@@ -68,4 +70,5 @@ def _record(outcome: Outcome) -> Record:
         datetime.now(UTC),
         round(outcome.seconds * 1000, 1),
         outcome.error and scrub(outcome.error),
+        envelope.tenant_id,
     )

@@ -17,7 +17,7 @@ from core.background.queue import contents, drain, messages
 from core.background.queue.frames import frame
 from core.background.queue.leased import Leased, Settled
 from core.background.queue.scripts import NAMES
-from core.background.tasks import enqueue
+from core.background.tasks import enqueue, enqueue_in
 from core.data import DEFAULT, PLATFORM, acting_in, new_id, redis
 from core.data.outbox import Envelope
 from plugins.jobs import cli, services
@@ -133,6 +133,25 @@ def test_a_queue_is_paused_and_resumed(board: Flask, admin: Shop, run_jobs: Call
     assert admin.post(f"{API}/queues/default/resume").json["paused"] is False
     assert run_jobs() == 1
     assert admin.get(f"{API}/queues/nothing").status_code == 404
+
+
+def test_jobs_are_told_by_their_state(board: Flask, admin: Shop, run_jobs: Callable[[], int]) -> None:
+    def of(state: str, queue: str = "default") -> list[str]:
+        return [each["task"] for each in admin.get(f"{API}/jobs", state=state, queue=queue).json["items"]]
+
+    assert of("waiting") == ["auth.send_welcome"]
+    run_jobs()
+    assert (of("waiting"), of("completed")) == ([], ["core.notify_mail", "auth.send_welcome"])
+    with board.app_context(), acting_in(DEFAULT):
+        enqueue_in(30, "shelf.count", book_id=new_id())
+        enqueue("shelf.count", book_id=new_id())
+    assert of("delayed") == ["shelf.count"]
+    run_jobs()
+    [failed] = admin.get(f"{API}/jobs", state="failed").json["items"]
+    assert (failed["task"], failed["attempt"], failed["tenant_id"]) == ("shelf.count", 1, str(DEFAULT.id))
+    assert failed["error"].startswith("Refused: ")
+    assert of("active") == of("waiting", "reports") == []
+    assert admin.get(f"{API}/jobs", state="lost").status_code == 422
 
 
 def test_the_same_from_the_command_line(board: Flask) -> None:
