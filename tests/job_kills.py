@@ -57,18 +57,18 @@ def killing(
     done = 0
     for _ in range(kills):
         time.sleep(dice.uniform(0.05, 0.4))
-        if _left() == 0:
+        if left() == 0:
             break
         victim = dice.choice(crew)
         victim.kill()
         victim.start()
         done += 1
     last = time.monotonic()
-    eventually(lambda: _left() == 0, 120)
+    eventually(lambda: left() == 0, 120)
     store: Any = redis.client()
     found = Counter(int(each) for each in store.lrange("chores:done", 0, -1))
     return Came(found, done, time.monotonic() - last)
 
 
-def _left() -> int:
+def left() -> int:
     return sum(1 for place in (contents.waiting, contents.leased, contents.scheduled) for _ in place())
