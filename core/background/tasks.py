@@ -55,6 +55,13 @@ class Policy:
     unique: bool | tuple[str, ...] = False
     window: float | None = None
     timeout: float = 900.0
+    backoff: Callable[[int], float] | None = None
+
+    def delay(self, attempt: int) -> float:
+        """Seconds until the next attempt after this many have failed, before jitter and cap."""
+        if self.backoff is not None:
+            return max(0.0, float(self.backoff(attempt)))
+        return self.retry_delay * 2.0 ** (attempt - 1)
 
     @property
     def by(self) -> tuple[str, ...] | None:
@@ -79,6 +86,8 @@ class Policy:
             faults.append(f"has priority={self.priority!r}; say a whole number from {LOWEST} to {HIGHEST}, 0 for most")
         if not isinstance(self.unique, bool | tuple) or not all(isinstance(each, str) for each in self.by or ()):
             faults.append(f"has unique={self.unique!r}; say True, or the names of arguments, such as ('user_id',)")
+        if self.backoff is not None and not callable(self.backoff):
+            faults.append(f"has backoff={self.backoff!r}; give a function of the attempts so far that answers seconds")
         if isinstance(self.timeout, bool) or not isinstance(self.timeout, int | float) or self.timeout <= 0:
             faults.append(f"has timeout={self.timeout!r}; say the seconds after which it is stopped, such as 60")
         if self.window is not None and (not self.unique or not 0 < self.window <= LONGEST_WINDOW):
@@ -118,13 +127,15 @@ def task(
     unique: bool | tuple[str, ...] = False,
     window: float | None = None,
     timeout: float = 900.0,
+    backoff: Callable[[int], float] | None = None,
 ) -> Callable[[F], F]:
     """Mark a function in ``tasks.py`` as the task ``<plugin>.<function>``; see ``Policy`` for the numbers.
 
     It waits in the queue of that name, behind those of a higher ``priority`` and those that came before it. Of a
     ``unique`` task no second job is put on the queue while one with the same arguments (or the same of those that are
     named) waits or runs; with ``window``, for so many seconds after the first was put there, whether it has run or not.
-    An attempt is stopped after ``timeout`` seconds, and counts as failed.
+    An attempt is stopped after ``timeout`` seconds, and counts as failed. ``backoff`` answers how many seconds to wait
+    after so many failed attempts, in place of ``retry_delay`` and its doubling.
 
     A ``Refused`` with a 4xx code is never tried again. An attempt that failed because PostgreSQL, Redis or MongoDB
     was away does not count. The job runs in one unit of work, unless the function is marked ``@in_steps``.
@@ -133,7 +144,7 @@ def task(
     def mark(function: F) -> F:
         refuse_second(function, "__task__")
         several = tuple(never) if isinstance(never, Iterable) and not isinstance(never, str) else (never,)
-        function.__task__ = Policy(retries, retry_delay, several, queue, priority, unique, window, timeout)  # type: ignore[attr-defined]
+        function.__task__ = Policy(retries, retry_delay, several, queue, priority, unique, window, timeout, backoff)  # type: ignore[attr-defined]
         return function
 
     return mark

@@ -84,6 +84,7 @@ def test_a_worker_tells_of_queues_that_it_leaves_to_others(process: Callable[...
         ({"priority": 5000}, "has priority=5000"),
         ({"timeout": 0}, "has timeout=0; say the seconds"),
         ({"timeout": True}, "has timeout=True"),
+        ({"backoff": 5}, "has backoff=5; give a function"),
     ],
 )
 def test_a_queue_or_priority_that_cannot_be_stops_the_boot(given: dict[str, Any], said: str) -> None:

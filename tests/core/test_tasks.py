@@ -275,6 +275,25 @@ def test_outcomes_are_counted(chores: Chores) -> None:
     assert 'job_seconds_count{task="chores.counted"} 1.0' in text
 
 
+def test_a_task_may_say_how_long_to_wait(chores: Chores, caplog: pytest.LogCaptureFixture) -> None:
+    def waits(attempt: int) -> float:
+        if attempt > 2:
+            raise RuntimeError("no idea")
+        return 100.0 * attempt
+
+    @task(retries=5, backoff=waits, retry_delay=7)
+    @public
+    def stubborn() -> None:
+        raise LookupError("not yet")
+
+    chores.add(stubborn)
+    for attempt, seconds in ((1, 100), (2, 200), (3, 7)):
+        again = chores.perform("chores.stubborn", attempt=attempt)
+        assert again is not None and again.due_at is not None
+        assert seconds - 1 <= (again.due_at - utcnow()).total_seconds() <= seconds * 1.5
+    assert "a task's backoff failed" in caplog.text
+
+
 def test_many_are_enqueued_together_or_not_at_all(ctx: Flask, run_jobs: RunJobs) -> None:
     with acting_as(SYSTEM):
         ids = enqueue_many("shelf.count", ({"book_id": new_id()} for _ in range(300)))

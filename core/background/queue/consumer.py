@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import gevent
 from flask import Flask
+from gevent.event import Event
 from huey.consumer import Consumer
 
 from core.background.queue import routes
@@ -77,7 +78,7 @@ def consume(app: Flask, leaving: Callable[[], None] = lambda: None) -> None:
         bell = Bell(redis.dedicated(TIMEOUT))
         crews = [Crew(BoardHuey(app, Pump(Leased(steps, name, process), size)), size) for name, size in sizes.items()]
     heartbeat = Heartbeat([Leased(beats, crew.pump.queue.name, process) for crew in crews])
-    ended = gevent.event.Event()
+    ended = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda signum, frame: ended.set())
     bell.ring = {crew.pump.queue.name: crew.pump.ring for crew in crews}

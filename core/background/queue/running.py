@@ -172,7 +172,15 @@ def _after_failure(envelope: Envelope, exc: BaseException) -> tuple[str, Envelop
         log.error("job failed", extra=facts, exc_info=exc)
         return "failed", None
     log.warning("job failed and will be tried again", extra=facts, exc_info=exc)
-    return "retry", _again(envelope, task.policy.retry_delay * 2 ** (envelope.attempt - 1))
+    return "retry", _again(envelope, _delay(task, envelope.attempt))
+
+
+def _delay(task: Task, attempt: int) -> float:
+    try:
+        return task.policy.delay(attempt)
+    except Exception:  # the author's function: the job is not lost for it
+        log.exception("a task's backoff failed", extra={"task": task.name})
+        return float(task.policy.retry_delay)
 
 
 def _final(policy: Policy, attempt: int, exc: BaseException, refusal: Refused | None) -> bool:

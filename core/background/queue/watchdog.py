@@ -49,9 +49,12 @@ class Watchdog:
 
     def _run(self) -> None:
         sleep = original("time", "sleep")
+        armed = 0.0
         while not self._stopped:
-            # It exits from a thread of C's own, which needs no turn at Python.
-            faulthandler.dump_traceback_later(DEAF, exit=True, file=2)
+            if time.monotonic() - armed > DEAF / 10:
+                # It exits from a thread of C's own, which needs no turn at Python.
+                faulthandler.dump_traceback_later(DEAF, exit=True, file=2)
+                armed = time.monotonic()
             sleep(TICK)
             if time.monotonic() - self._turned > STILL:
                 self._look(sys._current_frames().get(self._thread))
