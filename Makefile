@@ -73,6 +73,10 @@ bench-http: $(READY) ## Load two routes, beside Express and Sequelize where Node
 bench-data: $(READY) ## List, read and add rows of a resource, beside the same
 	$(PY) -m benchmarks.data $(ARGS)
 
+.PHONY: bench-jobs
+bench-jobs: $(READY) ## Put jobs on a queue and run them, beside BullMQ
+	$(PY) -m benchmarks.jobs $(ARGS)
+
 .PHONY: bench-auth
 bench-auth: $(READY) ## Refreshes, and others' waits while people log in, beside the same
 	$(PY) -m benchmarks.auth $(ARGS)
