@@ -8,12 +8,13 @@ from contextlib import contextmanager
 import click
 from flask.cli import AppGroup
 
+from core.background.queue.figures import QueueFigures
 from core.contracts import SYSTEM
 from core.data import PLATFORM, acting_in, unit
 from core.errors import Refused
 from core.trust import acting_as
 from plugins.jobs import services
-from plugins.jobs.schemas import LettersQuery, QueueOut, ReplayMany
+from plugins.jobs.schemas import LettersQuery, ReplayMany
 
 jobs = AppGroup("jobs", help="Queues and dead letters.")
 
@@ -84,7 +85,7 @@ def _as_operator() -> Iterator[None]:
         raise click.ClickException(refusal.detail or refusal.code.title) from None
 
 
-def _line(queue: QueueOut) -> str:
+def _line(queue: QueueFigures) -> str:
     numbers = f"waiting {queue.waiting}, active {queue.active}, delayed {queue.delayed}, dead {queue.dead}"
     oldest = "" if queue.oldest_seconds is None else f", oldest {queue.oldest_seconds:.0f} s"
     told = "PAUSED" if queue.paused else f"{queue.workers} workers" if queue.workers else "NOBODY CONSUMES IT"

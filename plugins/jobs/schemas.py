@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from core.background.queue.figures import QueueFigures
 from core.web import Body, PageQuery
 
 Queue = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$", examples=["default"])]
@@ -16,25 +17,8 @@ Task = Annotated[str, Meta(max_length=200, examples=["auth.send_welcome"], descr
 Words = Annotated[str, Meta(max_length=200, examples=["Timeout"], description="jobs whose error has these words")]
 
 
-class QueueOut(msgspec.Struct):
-    """``waiting`` may be taken, ``delayed`` is not due, ``active`` runs; what follows counts since the queue began."""
-
-    name: str
-    waiting: int
-    delayed: int
-    active: int
-    dead: int
-    completed: int
-    failed: int
-    retried: int
-    stalled: int
-    paused: bool
-    workers: int
-    oldest_seconds: float | None
-
-
 class QueuesOut(msgspec.Struct):
-    items: list[QueueOut]
+    items: list[QueueFigures]
 
 
 class JobsQuery(Body):

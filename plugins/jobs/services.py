@@ -11,10 +11,9 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from core.background.queue import contents, dead, delivery, figures, messages
 from core.background.queue.dead import DeadLetter
+from core.background.queue.figures import QueueFigures
 from core.contracts import TenantDirectory, service
 from core.data import DEFAULT, PLATFORM, current_tenant
 from core.errors import CONFLICT, FORBIDDEN, NOT_FOUND, Refused
@@ -22,7 +21,7 @@ from core.telemetry import clean
 from core.trust import audit
 from core.web import Page
 from core.web.pages import open_place, seal_place
-from plugins.jobs.schemas import JobOut, JobsQuery, LetterOut, LettersQuery, QueueOut, Replayed, ReplayMany
+from plugins.jobs.schemas import JobOut, JobsQuery, LetterOut, LettersQuery, Replayed, ReplayMany
 
 MOST_AT_ONCE = 10_000
 """Dead letters that one request replays."""
@@ -40,30 +39,26 @@ def board_wide() -> bool:
 # -- queues -----------------------------------------------------------------------------------------------------
 
 
-def queues() -> list[QueueOut]:
+def queues() -> list[QueueFigures]:
     _check_board_wide()
-    return [_queue(name) for name in delivery.names()]
+    return [figures.figures(name) for name in delivery.names()]
 
 
-def queue(name: str) -> QueueOut:
+def queue(name: str) -> QueueFigures:
     """``Refused``: FORBIDDEN, NOT_FOUND."""
     _check_board_wide()
     if name not in delivery.names():
         raise Refused(NOT_FOUND, f"there is no queue {name!r}; there are {', '.join(delivery.names())}")
-    return _queue(name)
+    return figures.figures(name)
 
 
-def set_paused(name: str, paused: bool) -> QueueOut:
+def set_paused(name: str, paused: bool) -> QueueFigures:
     before = queue(name)
     (figures.pause if paused else figures.resume)(name)
     audit.record(
         f"jobs.queue_{'paused' if paused else 'resumed'}", kind="queue", id=name, before={"paused": before.paused}
     )
-    return _queue(name)
-
-
-def _queue(name: str) -> QueueOut:
-    return msgspec.convert(figures.figures(name), QueueOut, from_attributes=True)
+    return figures.figures(name)
 
 
 def _check_board_wide() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from core.background.queue.figures import QueueFigures
 from core.errors import CONFLICT
 from core.trust import requires
 from core.web import Page, Routes, refuses
 from plugins.jobs import services
-from plugins.jobs.schemas import JobsOut, JobsQuery, LetterOut, LettersQuery, QueueOut, QueuesOut, Replayed, ReplayMany
+from plugins.jobs.schemas import JobsOut, JobsQuery, LetterOut, LettersQuery, QueuesOut, Replayed, ReplayMany
 
 routes = Routes(__name__)
 
@@ -20,21 +21,21 @@ def list_queues() -> QueuesOut:
 
 @routes.get("/queues/<name>")
 @requires("jobs:read")
-def get_queue(name: str) -> QueueOut:
+def get_queue(name: str) -> QueueFigures:
     """How one queue stands."""
     return services.queue(name)
 
 
 @routes.post("/queues/<name>/pause")
 @requires("jobs:write")
-def pause_queue(name: str) -> QueueOut:
+def pause_queue(name: str) -> QueueFigures:
     """Have nothing taken off a queue; what runs goes on, and what comes waits."""
     return services.set_paused(name, True)
 
 
 @routes.post("/queues/<name>/resume")
 @requires("jobs:write")
-def resume_queue(name: str) -> QueueOut:
+def resume_queue(name: str) -> QueueFigures:
     """Have a queue's jobs run again."""
     return services.set_paused(name, False)
 

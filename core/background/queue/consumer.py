@@ -15,7 +15,7 @@ from huey.consumer import Consumer
 from core.background.queue import routes
 from core.background.queue.bell import Bell
 from core.background.queue.heartbeat import Heartbeat
-from core.background.queue.huey import BoardHuey
+from core.background.queue.huey import BoardHuey, Hand
 from core.background.queue.leased import Leased
 from core.background.queue.neighbours import me
 from core.background.queue.pump import Pump
@@ -37,6 +37,8 @@ TIMEOUT = 4.0
 
 class Crew(Consumer):
     """Huey's consumer on one queue, minus its signals, its schedule and its restarts."""
+
+    worker_class = Hand
 
     def __init__(self, huey: BoardHuey, size: int) -> None:
         super().__init__(

@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import Flask
 from huey.api import Huey, Task as HueyTask
+from huey.consumer import Worker
 from huey.storage import BaseStorage
 
 from core import telemetry
@@ -51,7 +52,22 @@ class Job(HueyTask):
         self.envelope = envelope
 
 
+class Hand(Worker):
+    """One of those that run jobs, with an app context for as long as it lives; each job has one of its own besides."""
+
+    def initialize(self) -> None:
+        super().initialize()
+        self.context = self.huey.app.app_context()
+        self.context.push()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.context.pop()
+
+
 class BoardHuey(Huey):
+    """``dequeue`` and ``execute`` want an app context."""
+
     def __init__(self, app: Flask, pump: Pump) -> None:
         super().__init__(pump.queue.name, results=False, storage_class=Storage, pump=pump)
         self.app = app
@@ -66,15 +82,12 @@ class BoardHuey(Huey):
 
     def _read(self, frame: Frame) -> Job | None:
         try:
-            with self.app.app_context():
-                envelope = messages.decode(frame.message)
-                if self._passed_on(frame, envelope):
-                    return None
-                return Job(frame, envelope)
+            envelope = messages.decode(frame.message)
         except messages.BadMessage as exc:
             log.error("a message on the queue is kept with the dead: %s", exc, extra={"size": len(frame.message)})
             self.pump.settle(frame, *settling.unreadable(frame, str(exc)))
             return None
+        return None if self._passed_on(frame, envelope) else Job(frame, envelope)
 
     def _stalled(self, frame: Frame, dead: bool) -> None:
         """A job of a worker that died, or fell silent, while it ran; ``dead`` after the last time that it may."""
@@ -103,8 +116,7 @@ class BoardHuey(Huey):
     def execute(self, task: Job, timestamp: Any = None) -> None:
         try:
             outcome = attempt(task.envelope, self.app)
-            with self.app.app_context():
-                effects = settling.effects_of(task.frame, outcome)
+            effects = settling.effects_of(task.frame, outcome)
         except JobTimeout:  # it came when the job had just ended
             self.pump.give_back(task.frame)
             return
