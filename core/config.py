@@ -82,6 +82,10 @@ class BoardSettings:
         default=(), doc="queues that a worker consumes, with how many jobs of each at once: default:10,mail:5"
     )
 
+    queue_limit: Annotated[int, Meta(ge=100, le=100_000_000)] = env(
+        default=100_000, doc="jobs of a tenant that may wait on a queue in Redis; those beyond stay in PostgreSQL"
+    )
+
     jwt_access_secret: Secret | None = env(default=None, doc="signs access tokens; unset: derived from SECRET_KEYS")
     jwt_private_keys: Secret | None = env(
         default=None, doc="PEM private keys, one after another; the first signs access tokens, the others still verify"

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from core.background.duties import duty as duty
     from core.background.effects import once as once
     from core.background.events import emit as emit, on as on
+    from core.background.queue.gates import AtOnce as AtOnce, Rate as Rate
     from core.background.tasks import (
         enqueue as enqueue,
         enqueue_in as enqueue_in,
@@ -27,6 +28,8 @@ __getattr__, __dir__, __all__ = face(
         "on": "core.background.events:on",
         "emit": "core.background.events:emit",
         "duty": "core.background.duties:duty",
+        "AtOnce": "core.background.queue.gates:AtOnce",
+        "Rate": "core.background.queue.gates:Rate",
         "once": "core.background.effects:once",
     },
 )

@@ -23,7 +23,8 @@ from flask import Flask, current_app
 
 from core import telemetry
 from core.background.functions import call_faults, first_hint, refuse_second, signature_faults
-from core.background.tasks import Policy, Task, write
+from core.background.policy import Policy
+from core.background.tasks import Task, write
 from core.data.unit import unit, unit_or_none
 from core.errors import BootError
 

@@ -24,10 +24,12 @@ import msgspec
 from flask import Flask
 
 from core.background.functions import annotation_fault, call_faults, refuse_second
+from core.background.policy import Policy
 from core.background.queue import calls
 from core.background.queue.delivery import push
-from core.background.queue.frames import HIGHEST, LOWEST
-from core.background.queue.keys import DEFAULT, NAME
+from core.background.queue.fullness import full_tenants
+from core.background.queue.gates import Limit
+from core.background.queue.keys import DEFAULT
 from core.background.queue.running import perform
 from core.data import outbox
 from core.data.unit import unit, unit_or_none
@@ -39,61 +41,6 @@ __all__ = ["Task", "Tasks", "describe", "enqueue", "enqueue_in", "enqueue_many",
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-LONGEST_WINDOW = 86_400.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Policy:
-    """How often a failing function is called again: ``retries`` more times, the first after ``retry_delay`` seconds,
-    then twice as long each time. Exceptions of the classes in ``never`` are final at once."""
-
-    retries: int = 3
-    retry_delay: float = 1.0
-    never: tuple[type[Exception], ...] = ()
-    queue: str = DEFAULT
-    priority: int = 0
-    unique: bool | tuple[str, ...] = False
-    window: float | None = None
-    timeout: float = 900.0
-    backoff: Callable[[int], float] | None = None
-
-    def delay(self, attempt: int) -> float:
-        """Seconds until the next attempt after this many have failed, before jitter and cap."""
-        if self.backoff is not None:
-            return max(0.0, float(self.backoff(attempt)))
-        return self.retry_delay * 2.0 ** (attempt - 1)
-
-    @property
-    def by(self) -> tuple[str, ...] | None:
-        """The arguments by which jobs are twins: ``None`` for never, none of them named for all."""
-        if self.unique is False:
-            return None
-        return () if self.unique is True else self.unique
-
-    def faults(self) -> list[str]:
-        """What is wrong with it, in words that follow the task's name."""
-        faults = []
-        if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
-            faults.append(f"has retries={self.retries!r}; say how many more times, such as retries=3, or 0 for none")
-        if isinstance(self.retry_delay, bool) or not isinstance(self.retry_delay, int | float) or self.retry_delay < 0:
-            faults.append(f"has retry_delay={self.retry_delay!r}; say a number of seconds, such as retry_delay=1")
-        for one in self.never:
-            if not isinstance(one, type) or not issubclass(one, Exception):
-                faults.append(f"has {one!r} in never=; name classes of exceptions, such as never=(ValueError,)")
-        if not isinstance(self.queue, str) or not NAME.fullmatch(self.queue):
-            faults.append(f"has queue={self.queue!r}; name one in small letters, digits and -, such as queue='mail'")
-        if isinstance(self.priority, bool) or not isinstance(self.priority, int) or abs(self.priority) > HIGHEST:
-            faults.append(f"has priority={self.priority!r}; say a whole number from {LOWEST} to {HIGHEST}, 0 for most")
-        if not isinstance(self.unique, bool | tuple) or not all(isinstance(each, str) for each in self.by or ()):
-            faults.append(f"has unique={self.unique!r}; say True, or the names of arguments, such as ('user_id',)")
-        if self.backoff is not None and not callable(self.backoff):
-            faults.append(f"has backoff={self.backoff!r}; give a function of the attempts so far that answers seconds")
-        if isinstance(self.timeout, bool) or not isinstance(self.timeout, int | float) or self.timeout <= 0:
-            faults.append(f"has timeout={self.timeout!r}; say the seconds after which it is stopped, such as 60")
-        if self.window is not None and (not self.unique or not 0 < self.window <= LONGEST_WINDOW):
-            faults.append(f"has window={self.window!r}; say seconds, at most a day, and beside unique=")
-        return faults
-
 
 @dataclasses.dataclass(frozen=True)
 class Task:
@@ -102,7 +49,7 @@ class Task:
     name: str
     function: Callable[..., Any]
     arguments: type[msgspec.Struct]
-    policy: Policy = Policy()
+    policy: Policy = dataclasses.field(default_factory=Policy)
     marks: Marks | None = None
     takes_struct: bool = False
 
@@ -128,6 +75,8 @@ def task(
     window: float | None = None,
     timeout: float = 900.0,
     backoff: Callable[[int], float] | None = None,
+    limits: tuple[Limit, ...] = (),
+    outage: tuple[type[Exception], ...] = (),
 ) -> Callable[[F], F]:
     """Mark a function in ``tasks.py`` as the task ``<plugin>.<function>``; see ``Policy`` for the numbers.
 
@@ -137,6 +86,11 @@ def task(
     An attempt is stopped after ``timeout`` seconds, and counts as failed. ``backoff`` answers how many seconds to wait
     after so many failed attempts, in place of ``retry_delay`` and its doubling.
 
+    ``limits`` say how many of its jobs run at once, or start in so many seconds (``AtOnce``, ``Rate``). Exceptions of
+    the classes in ``outage`` mean that an outside service is away: for a day such attempts do not count, and after five
+    in a row the task's queue is closed for a while and then tried with one job (a circuit breaker). Give such a task a
+    queue of its own.
+
     A ``Refused`` with a 4xx code is never tried again. An attempt that failed because PostgreSQL, Redis or MongoDB
     was away does not count. The job runs in one unit of work, unless the function is marked ``@in_steps``.
     """
@@ -144,7 +98,8 @@ def task(
     def mark(function: F) -> F:
         refuse_second(function, "__task__")
         several = tuple(never) if isinstance(never, Iterable) and not isinstance(never, str) else (never,)
-        function.__task__ = Policy(retries, retry_delay, several, queue, priority, unique, window, timeout, backoff)  # type: ignore[attr-defined]
+        stops = (timeout, backoff, limits, outage)
+        function.__task__ = Policy(retries, retry_delay, several, queue, priority, unique, window, *stops)  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -169,8 +124,7 @@ class Tasks:
             except TypeError as exc:
                 faults.append(f"{place} {exc}")
                 continue
-            if strange := sorted(set(found.policy.by or ()) - set(found.arguments.__struct_fields__)):
-                faults.append(f"{place} is unique by {', '.join(strange)}, which it does not take")
+            faults += (f"{place} {fault}" for fault in found.policy.strange(found.arguments.__struct_fields__))
             if found.marks is None or found.marks.access is None:
                 faults.append(
                     f"{place} says nothing about who may ask for it; mark it @requires, @signed_in or @public"
@@ -269,4 +223,4 @@ def task_faults(tree_root: Any, tasks: Tasks) -> list[str]:
 
 def init_app(app: Flask) -> None:
     app.extensions["pegboard.tasks"] = Tasks()
-    outbox.set_deliverer(app, push)
+    outbox.set_deliverer(app, push, full_tenants)

@@ -20,7 +20,6 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 from flask import Flask, current_app
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -61,6 +60,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 Deliver = Callable[[Sequence[Envelope]], None]
+HeldUp = Callable[[], set[UUID | None]]
 
 
 class OutboxRow(db.Model):  # type: ignore[name-defined]
@@ -86,6 +86,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self.deliver: Deliver | None = None
+        self.held_up: HeldUp = set
         self.resting_until = 0.0
 
     def open(self) -> bool:
@@ -99,9 +100,11 @@ def init_app(app: Flask) -> None:
     app.extensions["pegboard.outbox"] = Outbox()
 
 
-def set_deliverer(app: Flask, deliver: Deliver) -> None:
-    """``deliver`` puts envelopes on the queue, all or none, in one round trip; it raises when it cannot."""
-    app.extensions["pegboard.outbox"].deliver = deliver
+def set_deliverer(app: Flask, deliver: Deliver, held_up: HeldUp = set) -> None:
+    """``deliver`` puts envelopes on the queue, all or none, in one round trip; it raises when it cannot. ``held_up``
+    answers the tenants whose rows are to stay here for now, for their jobs fill a queue."""
+    box = app.extensions["pegboard.outbox"]
+    box.deliver, box.held_up = deliver, held_up
 
 
 def put(
@@ -136,14 +139,6 @@ def put(
         work.after_commit(lambda: _hand_over(work.notes["outbox"]))
     work.notes["outbox"].append(envelope)
     return envelope.id
-
-
-def park(envelope: Envelope) -> None:
-    """Write a job that was on its way already, and that the queue does not take back, into the outbox for the sweep."""
-    row = _row(envelope)
-    values = {name: getattr(row, name) for name in ("id", "tenant_id", "kind", "name", "payload", "context", "due_at")}
-    with bypass("outbox sweep"), unit():
-        db.session.execute(postgresql.insert(OutboxRow).values(values).on_conflict_do_nothing())
 
 
 def _plain(name: str, payload: Any) -> dict[str, Any]:
@@ -202,7 +197,12 @@ def _hand_over(envelopes: list[Envelope]) -> None:
     """Right after the commit, in the tenant that wrote the rows. What fails here is left to the sweep."""
     box = _outbox()
     soon = utcnow() + SHORT_DELAY
-    ready = [envelope for envelope in envelopes if envelope.due_at is None or envelope.due_at <= soon]
+    held_up = box.held_up()
+    ready = [
+        envelope
+        for envelope in envelopes
+        if (envelope.due_at is None or envelope.due_at <= soon) and envelope.tenant_id not in held_up
+    ]
     if not ready or not box.open():
         return
     try:
@@ -247,6 +247,7 @@ def sweep(limit: int = 500, settled: timedelta = SETTLED) -> int:
             sa.select(OutboxRow)
             .where(OutboxRow.created_at <= now - settled)
             .where(sa.or_(OutboxRow.due_at.is_(None), OutboxRow.due_at <= now + LOOK_AHEAD))
+            .where(*_not_of(box.held_up()))
             .order_by(OutboxRow.created_at, OutboxRow.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -255,6 +256,13 @@ def sweep(limit: int = 500, settled: timedelta = SETTLED) -> int:
         if rows:
             _delete(_taken(box, rows))
     return len(rows)
+
+
+def _not_of(tenants: set[UUID | None]) -> list[sa.ColumnElement[bool]]:
+    wanted: list[sa.ColumnElement[bool]] = [OutboxRow.tenant_id.is_not(None)] if None in tenants else []
+    if named := [tenant for tenant in tenants if tenant is not None]:
+        wanted.append(sa.or_(OutboxRow.tenant_id.is_(None), OutboxRow.tenant_id.not_in(named)))
+    return wanted
 
 
 def _taken(box: Outbox, rows: Sequence[OutboxRow]) -> list[UUID]:

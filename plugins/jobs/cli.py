@@ -88,5 +88,9 @@ def _as_operator() -> Iterator[None]:
 def _line(queue: QueueFigures) -> str:
     numbers = f"waiting {queue.waiting}, active {queue.active}, delayed {queue.delayed}, dead {queue.dead}"
     oldest = "" if queue.oldest_seconds is None else f", oldest {queue.oldest_seconds:.0f} s"
-    told = "PAUSED" if queue.paused else f"{queue.workers} workers" if queue.workers else "NOBODY CONSUMES IT"
+    told = f"{queue.workers} workers" if queue.workers else "NOBODY CONSUMES IT"
+    if queue.closed_seconds:
+        told = f"closed for {queue.closed_seconds:.0f} s after an outage"
+    if queue.paused:
+        told = "PAUSED"
     return f"{queue.name}: {numbers}{oldest}; completed {queue.completed}, failed {queue.failed}; {told}"

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from flask import Flask
-from handover import NOW, Deliverer, delivering, put, rows, waiting
+from handover import NOW, Deliverer, delivering, leave, put, rows, waiting
 from redis.exceptions import ConnectionError as RedisAway
 
 from core.background.tasks import enqueue
@@ -115,7 +115,7 @@ def test_while_redis_is_away_a_sweep_changes_nothing(deliverer: Deliverer, super
     assert rows(superuser) == before
 
 
-def test_a_parked_job_keeps_its_attempt_its_principal_and_its_request(ctx: Flask) -> None:
+def test_a_job_that_was_left_keeps_its_attempt_its_principal_and_its_request(ctx: Flask) -> None:
     sent = Envelope(
         id=new_id(),
         kind="task",
@@ -126,7 +126,6 @@ def test_a_parked_job_keeps_its_attempt_its_principal_and_its_request(ctx: Flask
         principal=SYSTEM,
         attempt=3,
     )
-    outbox.park(sent)
-    outbox.park(sent)
+    leave(sent)
     assert outbox.sweep(settled=NOW) == 1
     assert waiting() == [sent]

@@ -140,7 +140,7 @@ def test_one_whose_workers_died_again_and_again_lets_a_twin_come(worker_app: Fla
     assert waiting() == 1
 
 
-def test_the_sweep_may_hand_the_same_job_over_again(run_jobs: Callable[[], int]) -> None:
+def test_a_job_that_is_handed_over_again_is_put_there_once(run_jobs: Callable[[], int]) -> None:
     from core.background.queue import push
     from core.data import new_id
     from core.data.outbox import Envelope
@@ -149,7 +149,10 @@ def test_the_sweep_may_hand_the_same_job_over_again(run_jobs: Callable[[], int])
     push([one])
     push([one])
     push([Envelope(new_id(), "task", "chores.count", {"number": 1}, tenant_id=DEFAULT.id)])
-    assert waiting() == 2, "rather twice than never; its twin is another matter"
+    assert waiting() == 1, "its twin is left out as well"
+    assert run_jobs() == 1
+    push([one])
+    assert waiting() == 0, "nor after it has run"
     assert twins.LONGEST == 86_400
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from core.background.queue.contents import waiting_count
 from core.background.queue.keys import Keys
 from core.background.queue.routes import Route, routes_key
 from core.background.queue.scripts import NAMES
@@ -28,4 +29,4 @@ def of(client: Any, queue: str) -> Consumed:
     keys = Keys(queue)
     seconds, micro = client.time()
     alive = client.zcount(keys.procs, seconds * 1000 + micro // 1000, "+inf")
-    return Consumed(alive, client.llen(keys.wait) + client.zcard(keys.prio) + client.zcard(keys.sched))
+    return Consumed(alive, waiting_count(client, keys) + client.zcard(keys.sched))

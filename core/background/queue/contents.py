@@ -15,17 +15,43 @@ RANKED = 16
 """Characters before a frame in the sorted set of those with a priority: they keep the order of equals."""
 
 
-def waiting(queue: str = DEFAULT) -> Iterator[Frame]:
-    """What may be taken, the next first."""
+def waiting(queue: str = DEFAULT, lane: str | None = None) -> Iterator[Frame]:
+    """What may be taken: what a gate let through, then each tenant's in its order, whoever's turn is next first; then
+    what waits at gates. With ``lane``, of that tenant alone."""
     store: Any = redis.client()
     keys = Keys(queue)
-    ranked = [(member[RANKED:], score) for member, score in store.zrange(keys.prio, 0, -1, withscores=True)]
-    yield from (Frame.read(raw) for raw, score in ranked if score < 0)
+    yield from _of(lane, _listed(store, keys.next))
+    lanes = [each.decode() for each in store.zrange(keys.turns, 0, -1)]
+    for one in lanes if lane is None else [lane]:
+        ranked = [(member[RANKED:], score) for member, score in store.zrange(keys.ranked(one), 0, -1, withscores=True)]
+        yield from (Frame.read(raw) for raw, score in ranked if score < 0)
+        yield from _listed(store, keys.lane(one))
+        yield from (Frame.read(raw) for raw, score in ranked if score > 0)
+    for gate in store.smembers(keys.gated):
+        yield from _of(lane, _listed(store, keys.at_gate(gate.decode())))
+
+
+def waiting_count(store: Any, keys: Keys) -> int:
+    lanes = [each.decode() for each in store.zrange(keys.turns, 0, -1)]
+    gates = [each.decode() for each in store.smembers(keys.gated)]
+    with store.pipeline(transaction=False) as pipe:
+        pipe.llen(keys.next)
+        for lane in lanes:
+            pipe.llen(keys.lane(lane)).zcard(keys.ranked(lane))
+        for gate in gates:
+            pipe.llen(keys.at_gate(gate))
+        return sum(pipe.execute())
+
+
+def _listed(store: Any, key: str) -> Iterator[Frame]:
     start = 0
-    while found := store.lrange(keys.wait, start, start + BATCH - 1):
+    while found := store.lrange(key, start, start + BATCH - 1):
         yield from map(Frame.read, found)
         start += BATCH
-    yield from (Frame.read(raw) for raw, score in ranked if score > 0)
+
+
+def _of(lane: str | None, frames: Iterator[Frame]) -> Iterator[Frame]:
+    return (each for each in frames if lane is None or each.lane == lane)
 
 
 def scheduled(queue: str = DEFAULT) -> Iterator[Frame]:

@@ -13,7 +13,8 @@ from uuid import UUID
 import msgspec
 
 from core.background.queue import messages, scripts
-from core.background.queue.frames import Frame, frame
+from core.background.queue.frames import Frame
+from core.background.queue.framing import framed
 from core.background.queue.keys import Keys
 from core.background.queue.routes import route_of
 from core.data import redis
@@ -75,13 +76,13 @@ def replay(found: DeadLetter) -> bool:
     if found.envelope is None:
         raise ValueError("it is no message of ours and can only be thrown away")
     again = msgspec.structs.replace(found.envelope, attempt=1, due_at=None)
-    raw = frame(messages.encode(again), route_of(again.name).priority)
-    return bool(scripts.REPLAY(keys=Keys(found.queue).all(), args=[found.key, raw]))
+    raw = framed(again, route_of(again.name))
+    return bool(scripts.REPLAY(keys=[Keys(found.queue).prefix], args=[found.key, raw]))
 
 
 def discard(found: DeadLetter) -> bool:
     """Throw it away; whether it was still there."""
-    return bool(scripts.REPLAY(keys=Keys(found.queue).all(), args=[found.key, ""]))
+    return bool(scripts.REPLAY(keys=[Keys(found.queue).prefix], args=[found.key, ""]))
 
 
 def _letter(queue: str, key: str, at: float, value: bytes) -> DeadLetter:

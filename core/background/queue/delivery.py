@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.background.queue import messages
-from core.background.queue.frames import frame
+from core.background.queue import fullness
+from core.background.queue.framing import framed, nonce_of
 from core.background.queue.keys import Keys
 from core.background.queue.routes import own_queues, route_of
 from core.background.queue.scripts import NAMES, PUSH
@@ -25,17 +25,29 @@ AGAIN = 60.0
 def push(envelopes: Sequence[Envelope], using: Redis | None = None) -> None:
     """Put envelopes on their queues or, before they are due, on the schedule; one round trip for each queue.
 
-    Raises redis-py's errors; then some queues may have theirs, and whoever tries again puts the same jobs on again.
+    What was put there within the last half hour, or is among the last 100,000, is not put there again. Raises
+    redis-py's errors; then some queues may have theirs, and whoever tries again does no harm.
     """
+    _push(envelopes, using, once=True)
+
+
+def pass_on(envelope: Envelope) -> None:
+    """Put one that was on another queue on its own, which may have had it before."""
+    _push([envelope], None, once=False)
+
+
+def _push(envelopes: Sequence[Envelope], using: Redis | None, once: bool) -> None:
     by_queue: dict[str, list[bytes | int | str]] = {}
+    limit = fullness.limit()
     for envelope in envelopes:
         route = route_of(envelope.name)
-        raw = frame(messages.encode(envelope), route.priority)
+        raw = framed(envelope, route, nonce_of(envelope) if once else None)
         twins = (twins_of(envelope, route), milliseconds(route), str(envelope.id))
-        by_queue.setdefault(route.queue, []).extend((due(envelope), raw, *twins))
+        by_queue.setdefault(route.queue, [limit]).extend((due(envelope), raw, int(once), *twins))
     for queue, args in by_queue.items():
         remember(queue)
-        PUSH(keys=Keys(queue).all(), args=args, using=using)
+        full: list[bytes] = PUSH(keys=[Keys(queue).prefix], args=args, using=using)
+        fullness.note(queue, [lane.decode() for lane in full])
 
 
 def due(envelope: Envelope) -> int:

@@ -37,11 +37,11 @@ def _ran(name: str, app: Flask) -> Iterator[bool]:
             try:
                 envelope = messages.decode(frame.message)
             except messages.BadMessage as exc:
-                queue.step(0, [Settled(frame.nonce, settling.unreadable(frame, str(exc)))])
+                queue.step(0, [Settled.of(frame, *settling.unreadable(frame, str(exc)))])
                 yield False
                 continue
             outcome = attempt(envelope, app)
-            queue.step(0, [Settled(frame.nonce, settling.effects_of(frame, outcome))])
+            queue.step(0, [Settled.of(frame, *settling.effects_of(frame, outcome))])
             yield True
     finally:
         queue.leave()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -15,8 +16,8 @@ from core.data import redis
 class QueueFigures(msgspec.Struct, frozen=True):
     """``waiting`` may be taken, ``delayed`` is not due, ``active`` is leased; the others count since the queue began.
 
-    ``oldest_seconds`` is the age of the job that comes next, from when it was enqueued; ``workers`` how many processes
-    consume it.
+    ``closed_seconds`` is for how long an outage keeps the queue closed; ``oldest_seconds`` the age of the job that
+    comes next, from when it was enqueued; ``workers`` how many processes consume it.
     """
 
     name: str
@@ -29,6 +30,7 @@ class QueueFigures(msgspec.Struct, frozen=True):
     retried: int
     stalled: int
     paused: bool
+    closed_seconds: float
     workers: int
     oldest_seconds: float | None
 
@@ -37,14 +39,13 @@ def figures(queue: str) -> QueueFigures:
     store: Any = redis.client()
     keys = Keys(queue)
     with store.pipeline(transaction=False) as pipe:
-        pipe.llen(keys.wait).zcard(keys.prio).zcard(keys.sched).zcard(keys.dead_at).hgetall(keys.stat)
-        pipe.exists(keys.pause).zrange(keys.procs, 0, -1)
-        plain, ranked, delayed, dead, stat, paused, processes = pipe.execute()
+        pipe.zcard(keys.sched).zcard(keys.dead_at).hgetall(keys.stat).zrange(keys.procs, 0, -1)
+        delayed, dead, stat, processes = pipe.execute()
     active = sum(store.hlen(keys.leases(each.decode())) for each in processes)
-    count = {name.decode(): int(value) for name, value in stat.items()}
+    count = {name.decode(): int(float(value)) for name, value in stat.items()}
     return QueueFigures(
         queue,
-        plain + ranked,
+        contents.waiting_count(store, keys),
         delayed,
         active,
         dead,
@@ -52,7 +53,8 @@ def figures(queue: str) -> QueueFigures:
         count.get("failed", 0),
         count.get("retried", 0),
         count.get("stalled", 0),
-        bool(paused),
+        "paused" in count,
+        max(0.0, round(count.get("open_until", 0) / 1000 - time.time(), 1)),
         len(processes),
         _oldest(queue),
     )
@@ -72,11 +74,11 @@ def ended(queue: str, how: str) -> list[Record]:
 
 def pause(queue: str) -> None:
     """Nothing is taken off it until ``resume``; what runs goes on, and what comes waits."""
-    redis.client().set(Keys(queue).pause, 1)
+    redis.client().hset(Keys(queue).stat, "paused", 1)
 
 
 def resume(queue: str) -> None:
-    redis.client().delete(Keys(queue).pause)
+    redis.client().hdel(Keys(queue).stat, "paused")
     redis.client().publish("pb:q:bell", queue)
 
 

@@ -1,34 +1,59 @@
-"""Frames: what lies in a queue's lists. A nonce, a priority, a message; the scripts read the first two."""
+"""Frames: what lies in a queue's lists. A nonce, a head, a message; the scripts read the first two (``lua.py``)."""
 
 from __future__ import annotations
 
 import os
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import NamedTuple
+from uuid import UUID
 
 NONCE = 16
 LOWEST, HIGHEST = -1000, 1000
 
 
 class Frame(NamedTuple):
-    """One enqueueing of one job: a job that is tried again keeps its id and gets another nonce."""
+    """One enqueueing of one job: a job that is tried again keeps its id and gets another nonce.
+
+    ``head`` is the priority, the lane in which it waits, and the gates that it has to pass.
+    """
 
     nonce: bytes
-    priority: int
+    head: bytes
     message: bytes
 
     @classmethod
     def read(cls, raw: bytes) -> Frame:
         """``ValueError`` for what is no frame."""
-        priority, separator, message = raw[NONCE:].partition(b":")
+        head, separator, message = raw[NONCE:].partition(b":")
         if len(raw) < NONCE or not separator:
             raise ValueError("it is no frame")
-        return cls(raw[:NONCE], int(priority), message)
+        return cls(raw[:NONCE], head, message)
 
     def raw(self) -> bytes:
-        return b"%b%d:%b" % (self.nonce, self.priority, self.message)
+        return b"%b%b:%b" % (self.nonce, self.head, self.message)
+
+    @property
+    def lane(self) -> str:
+        return self.head.partition(b"/")[2].partition(b";")[0].decode()
+
+    @property
+    def gated(self) -> bool:
+        return b";" in self.head
 
 
-def frame(message: bytes, priority: int = 0) -> bytes:
+def head_of(priority: int = 0, lane: str = "", gates: str = "") -> bytes:
+    return f"{max(LOWEST, min(HIGHEST, priority))}/{lane}{gates}".encode()
+
+
+def lane_of(tenant_id: UUID | None) -> str:
+    """Where a tenant's jobs wait: 22 characters, none for the board's own."""
+    return "" if tenant_id is None else urlsafe_b64encode(tenant_id.bytes)[:22].decode()
+
+
+def tenant_of(lane: str) -> UUID | None:
+    return UUID(bytes=urlsafe_b64decode(lane + "==")) if lane else None
+
+
+def frame(message: bytes, head: bytes = b"0/", nonce: bytes | None = None) -> bytes:
     """A new frame around a message."""
-    return b"%b%d:%b" % (urlsafe_b64encode(os.urandom(12)), max(LOWEST, min(HIGHEST, priority)), message)
+    return b"%b%b:%b" % (nonce or urlsafe_b64encode(os.urandom(12)), head, message)

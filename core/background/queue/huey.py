@@ -106,10 +106,11 @@ class BoardHuey(Huey):
                 twins.free(key, envelope)
 
     def _passed_on(self, frame: Frame, envelope: Envelope) -> bool:
-        """A job whose enqueuer did not know its queue goes there now; twice rather than never."""
-        if route_of(envelope.name).queue == self.name:
+        """A job whose enqueuer did not know its queue, or its limits, goes there now; twice rather than never."""
+        route = route_of(envelope.name)
+        if route.queue == self.name and (frame.gated or not route.limits):
             return False
-        delivery.push([envelope])
+        delivery.pass_on(envelope)
         self.pump.settle(frame)
         return True
 

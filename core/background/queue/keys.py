@@ -11,11 +11,12 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 class Keys:
     """The keys of one queue.
 
-    ``wait`` (list) and ``prio`` (sorted set, by minus the priority) hold what may be taken, ``sched`` (by millisecond)
-    what is not due; ``procs`` has the processes by when their leases lapse, ``leases(process)`` (hash: nonce -> frame)
-    what each has taken; ``stalls`` (hash: nonce -> times) how often a lease lapsed, ``dead`` and ``dead_at`` what
-    nobody tries any more, ``stat`` counters, ``done`` and ``failed`` the last records, ``pause`` whether nothing is
-    taken.
+    ``lane`` (list) and ``ranked`` (sorted set, by minus the priority) hold what may be taken of one tenant, ``turns``
+    (sorted set) the tenants that have something there, ``next`` what a gate let through, ``gated`` the gates at which
+    something waits, in ``at_gate``; ``sched`` (by millisecond) what is not due; ``procs`` the processes by when their
+    leases lapse, ``leases`` (hash: nonce -> frame) what each has taken; ``stalls`` (hash: nonce -> times) how often a
+    lease lapsed, ``dead`` and ``dead_at`` what nobody tries any more, ``stat`` counters and whether the queue is
+    paused, ``ended`` counters by task, ``times`` those of an hour, ``done`` and ``failed`` the last records.
     """
 
     def __init__(self, queue: str) -> None:
@@ -24,36 +25,29 @@ class Keys:
         self.queue = queue
         # The braces make it the part that a cluster hashes.
         self.prefix = f"pb:q:{{{queue}}}:"
-        for name in ("wait", "prio", "sched", "procs", "stalls", "dead", "dead_at", "stat", "done", "failed", "pause"):
-            setattr(self, name, self.prefix + name)
 
-    wait: str
-    prio: str
-    sched: str
-    procs: str
-    stalls: str
-    dead: str
-    dead_at: str
-    stat: str
-    done: str
-    failed: str
-    pause: str
+    def __getattr__(self, name: str) -> str:
+        if name not in NAMED:
+            raise AttributeError(name)
+        return self.prefix + name
+
+    def lane(self, lane: str) -> str:
+        return f"{self.prefix}w:{lane}"
+
+    def ranked(self, lane: str) -> str:
+        return f"{self.prefix}z:{lane}"
+
+    def at_gate(self, key: str) -> str:
+        return f"{self.prefix}g:{key}:w"
 
     def leases(self, process: str) -> str:
         return f"{self.prefix}p:{process}"
 
-    def all(self) -> list[str]:
-        """In the order in which the scripts take them, all but the leases."""
-        return [
-            self.wait,
-            self.prio,
-            self.sched,
-            self.procs,
-            self.stalls,
-            self.dead,
-            self.dead_at,
-            self.stat,
-            self.done,
-            self.failed,
-            self.pause,
-        ]
+    def times(self, hour: int) -> str:
+        """``hour`` counts from the epoch."""
+        return f"{self.prefix}t:{hour}"
+
+
+NAMED = frozenset(
+    ("sched", "turns", "next", "gated", "procs", "stalls", "dead", "dead_at", "stat", "ended", "done", "failed")
+)

@@ -19,11 +19,15 @@ LEASE = 15.0
 """Seconds that a lease lasts without a sign of life; whoever is killed is missed after as long."""
 MOST_STALLS = 3
 """How often a job's process may die or fall silent while it runs; once more, and the job is dead."""
+NO_LIMIT = 2**53
 KEPT_DONE, KEPT_FAILED = 100, 1000
 """Records that a queue keeps of what was done, and of what failed."""
 
 Effect = tuple[str, Any, Any]
 """An operation of ``scripts.STEP`` and its two arguments."""
+
+Tally = tuple[str, str, int]
+"""A counter, the part of the queue's keys that it is kept in first, and how much it grows."""
 
 
 class Settled(NamedTuple):
@@ -31,6 +35,11 @@ class Settled(NamedTuple):
 
     nonce: bytes
     effects: Sequence[Effect] = ()
+
+    @classmethod
+    def of(cls, frame: Frame, *effects: Effect) -> Settled:
+        """It also leaves the gates that it has passed."""
+        return cls(frame.nonce, (("leave", "", frame.head), *effects) if frame.gated else effects)
 
 
 class Step(NamedTuple):
@@ -58,16 +67,17 @@ class Leased:
 
     def push(self, frames: Iterable[tuple[int, bytes]]) -> None:
         """Put frames on the queue, each with the epoch millisecond before which it is not due (0: now)."""
-        args: list[Any] = [part for due, raw in frames for part in (due, raw, "", 0, "")]
+        args = [part for due, raw in frames for part in (due, raw, 0, "", 0, "")]
         if args:
-            self._run(scripts.PUSH, args)
+            self._run(scripts.PUSH, [NO_LIMIT, *args])
 
-    def step(self, wanted: int, settled: Sequence[Settled] = ()) -> Step:
+    def step(self, wanted: int, settled: Sequence[Settled] = (), tallies: Sequence[Tally] = ()) -> Step:
         """Renew the lease, settle, promote what is due, and take at most ``wanted`` jobs: one round trip."""
-        args: list[Any] = [self.process, int(LEASE * 1000), wanted, KEPT_DONE, KEPT_FAILED]
+        args: list[Any] = [self.process, int(LEASE * 1000), wanted, KEPT_DONE, KEPT_FAILED, len(tallies)]
+        args += [part for tally in tallies for part in tally]
         for each in settled:
             args += [each.nonce, len(each.effects), *(part for effect in each.effects for part in effect)]
-        reply = self._run(scripts.STEP, args, self.keys.leases(self.process))
+        reply = self._run(scripts.STEP, args)
         taken, lost, known, soon, waiting = reply
         return Step([Frame.read(raw) for raw in taken], lost, bool(known), soon, waiting)
 
@@ -85,7 +95,7 @@ class Leased:
 
     def reap(self, limit: int = 200) -> tuple[list[Frame], list[Frame]]:
         """Give back the jobs of processes that fell silent; answers those, and the ones that stalled too often."""
-        stalled, dead = self._run(scripts.REAP, [limit, MOST_STALLS], self.keys.leases(""))
+        stalled, dead = self._run(scripts.REAP, [limit, MOST_STALLS])
         return [Frame.read(raw) for raw in stalled], [Frame.read(raw) for raw in dead]
 
     def beat(self) -> bool:
@@ -96,5 +106,5 @@ class Leased:
         """Let the lease lapse at once."""
         scripts.LEAVE(keys=[self.keys.procs], args=[self.process], using=self.client)
 
-    def _run(self, script: Any, args: list[Any], *more: str) -> Any:
-        return script(keys=[*self.keys.all(), *more], args=args, using=self.client)
+    def _run(self, script: Any, args: list[Any]) -> Any:
+        return script(keys=[self.keys.prefix], args=args, using=self.client)

@@ -76,7 +76,7 @@ class Pump:
     def settle(self, frame: Frame, *effects: Effect) -> None:
         """The job is done with; its effects happen with the next step, unless the lease was lost."""
         self._running.pop(frame.nonce, None)
-        self._settled.append(Settled(frame.nonce, effects))
+        self._settled.append(Settled.of(frame, *effects))
         self._wake.set()
 
     def give_back(self, frame: Frame) -> None:

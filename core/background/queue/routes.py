@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from flask import Flask, current_app
 
+from core.background.queue.gates import Limit
 from core.background.queue.keys import DEFAULT
 from core.data import redis
 from core.data.redis import NoticedCache
 
 if TYPE_CHECKING:
-    from core.background.tasks import Policy, Tasks
+    from core.background.policy import Policy
+    from core.background.tasks import Tasks
 
 
 class Route(NamedTuple):
@@ -25,10 +27,11 @@ class Route(NamedTuple):
     priority: int = 0
     by: tuple[str, ...] | None = None
     window: float | None = None
+    limits: tuple[Limit, ...] = ()
 
     @classmethod
     def of(cls, policy: Policy) -> Route:
-        return cls(policy.queue, policy.priority, policy.by, policy.window)
+        return cls(policy.queue, policy.priority, policy.by, policy.window, policy.limits)
 
 
 PLAIN = Route()

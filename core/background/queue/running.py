@@ -34,7 +34,8 @@ from core.trust.identity import acting_as
 from core.trust.permissions import enforce
 
 if TYPE_CHECKING:
-    from core.background.tasks import Policy, Task
+    from core.background.policy import Policy
+    from core.background.tasks import Task
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class BadArguments(Exception):
 
 
 class Outcome(NamedTuple):
-    """What became of one attempt: ``done``, ``dropped``, ``retry``, ``waiting`` or ``failed``.
+    """What became of one attempt: ``done``, ``dropped``, ``retry``, ``waiting``, ``outage`` or ``failed``.
 
     ``again`` is the envelope to queue again, with its ``due_at``; without it the job is settled.
     """
@@ -168,6 +169,9 @@ def _after_failure(envelope: Envelope, exc: BaseException) -> tuple[str, Envelop
         return "waiting", _later(envelope, envelope.attempt, OUTAGE_DELAY)
     task = _find(envelope)
     assert task is not None
+    if isinstance(exc, task.policy.outage) and timedelta(seconds=messages.age(envelope)) < OUTAGE_PATIENCE:
+        log.warning("job waits: an outside service is away", extra=facts)
+        return "outage", _later(envelope, envelope.attempt, OUTAGE_DELAY)
     if _final(task.policy, envelope.attempt, exc, refusal):
         log.error("job failed", extra=facts, exc_info=exc)
         return "failed", None

@@ -1,77 +1,75 @@
 """What happens to jobs in Redis, each step one script: at no moment is a job in no place, or a lease without a process.
 
-A *frame* is what lies in the lists: 16 characters that no other enqueueing has (the nonce, by which it is leased), the
-priority and a colon, and the message itself, which nothing here reads. Times are milliseconds of the server's clock.
+What their parts mean is told in ``lua.py``. KEYS[1] is the prefix of all keys of the queue, which hash to one slot.
 """
 
 from __future__ import annotations
 
+from core.background.queue.lua import BASE, GATES, LANES
 from core.data import redis
 
 NAMES = "pb:q:names"
 """A set: every queue that has ever had something in it."""
 
-# Every script begins with the keys in the order of ``Keys.all()``.
-_COMMON = """
-local WAIT, PRIO, SCHED, PROCS, STALLS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local DEAD, DEAD_AT, STAT, DONE, FAILED, PAUSE = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-
-local function priority_of(frame)
-  return tonumber(string.match(frame, '^(-?%d+):', 17)) or 0
-end
-
--- Of equal priority the first goes first: what is added gets the next number, what comes back a low one.
-local function offer(frame, back)
-  local priority = priority_of(frame)
-  if priority == 0 then
-    redis.call(back and 'LPUSH' or 'RPUSH', WAIT, frame)
-  else
-    local number = redis.call('HINCRBY', STAT, 'sequence', 1)
-    redis.call('ZADD', PRIO, -priority, string.format(back and '0%015d' or '1%015d', number) .. frame)
-  end
-end
-
-local function place(due, frame)
-  if tonumber(due) > now then redis.call('ZADD', SCHED, due, frame) else offer(frame, false) end
-end
-"""
-
 PUSH = redis.script(
-    _COMMON
+    BASE
+    + LANES
     + """
--- ARGV, for each job: due, frame, the key of its twins or nothing, milliseconds for which that stands, id of the job.
-for at = 1, #ARGV, 5 do
-  local twins, id = ARGV[at + 2], ARGV[at + 4]
-  local first = twins == '' or redis.call('GET', twins) or id
-  if twins == '' then
-    place(ARGV[at], ARGV[at + 1])
-  elseif first == id then
-    redis.call('SET', twins, id, 'PX', ARGV[at + 3])
-    place(ARGV[at], ARGV[at + 1])
+-- ARGV: how many may wait in a lane, then for each job: due, frame, whether it may have been put here before, the key
+-- of its twins or nothing, milliseconds for which that stands, id of the job. Answers the lanes that are full now.
+local SEEN, full, lanes = P .. 'seen', {}, {}
+for at = 2, #ARGV, 6 do
+  local frame, once, twins, id = ARGV[at + 1], ARGV[at + 2] == '1', ARGV[at + 3], ARGV[at + 5]
+  local nonce = string.sub(frame, 1, 16)
+  if once and (redis.call('SISMEMBER', SEEN .. '0', nonce) == 1 or redis.call('SADD', SEEN, nonce) == 0) then
+    redis.call('HINCRBY', STAT, 'repeated', 1)
   else
-    redis.call('HINCRBY', STAT, 'twins', 1)
+    local first = twins == '' and id or redis.call('GET', twins) or id
+    if first == id then
+      if twins ~= '' then redis.call('SET', twins, id, 'PX', ARGV[at + 4]) end
+      place(ARGV[at], frame)
+    else
+      redis.call('HINCRBY', STAT, 'twins', 1)
+    end
   end
+  lanes[lane_of(head_of(frame))] = true
 end
-redis.call('PUBLISH', 'pb:q:bell', string.match(WAIT, '{(.*)}'))
-return #ARGV / 5
+
+for lane in pairs(lanes) do
+  if redis.call('LLEN', P .. 'w:' .. lane) >= tonumber(ARGV[1]) then full[#full + 1] = lane end
+end
+
+-- What was put here is remembered in two generations, each of half an hour or, where jobs are many, of so many.
+local left = redis.call('TTL', SEEN)
+if left == -1 then
+  redis.call('EXPIRE', SEEN, 3600)
+elseif left >= 0 and (left < 1800 or redis.call('SCARD', SEEN) > 100000) then
+  redis.call('RENAME', SEEN, SEEN .. '0')
+  redis.call('EXPIRE', SEEN .. '0', 3600)
+end
+ring()
+return full
 """
 )
 
 # Renew the lease, settle what is finished, promote what is due, take what is wanted.
 STEP = redis.script(
-    _COMMON
+    BASE
+    + LANES
+    + GATES
     + """
--- KEYS[12]: the leases of the process. ARGV: process, milliseconds of lease, wanted, records kept of done and failed,
--- then for each settled job its nonce, how many effects follow, and those: an operation and two arguments.
-local LEASES, process, wanted = KEYS[12], ARGV[1], tonumber(ARGV[3])
+-- ARGV: process, milliseconds of lease, wanted, records kept of done and failed, how many tallies follow, those (where,
+-- what, how many), then for each settled job its nonce, how many effects follow, and those: an operation and two
+-- arguments.
+local LEASES, process, wanted = P .. 'p:' .. ARGV[1], ARGV[1], tonumber(ARGV[3])
+local DONE, FAILED = P .. 'done', P .. 'failed'
 
 -- The first write must not ask for memory: where there is none left, a settled job must leave all the same.
 redis.call('HDEL', STALLS, '')
 local known = redis.call('ZSCORE', PROCS, process)
 
-local lost, at = {}, 6
+local at, well = 7 + 3 * tonumber(ARGV[6]), false
+local lost = {}
 while at <= #ARGV do
   local nonce, effects = ARGV[at], tonumber(ARGV[at + 1])
   local mine = redis.call('HDEL', LEASES, nonce) == 1
@@ -81,10 +79,12 @@ while at <= #ARGV do
     local what, first, second = ARGV[base], ARGV[base + 1], ARGV[base + 2]
     if not mine then
       -- Somebody else has it by now, and will do what follows.
+    elseif what == 'leave' then leave(nonce, second)
     elseif what == 'back' then offer(second, true)
     elseif what == 'put' then place(first, second)
     elseif what == 'count' then redis.call('HINCRBY', STAT, first, second)
     elseif what == 'done' then
+      well = true
       redis.call('LPUSH', DONE, second)
       redis.call('LTRIM', DONE, 0, ARGV[4] - 1)
     elseif what == 'failed' then
@@ -95,10 +95,24 @@ while at <= #ARGV do
     elseif what == 'dead' then
       redis.call('HSET', DEAD, first, second)
       redis.call('ZADD', DEAD_AT, now, first)
+    elseif what == 'trip' then
+      -- Its outside service is away. After so many in a row the queue is closed for a while, each time for longer.
+      local row, open = redis.call('HINCRBY', STAT, 'row', 1), redis.call('HGET', STAT, 'open_until')
+      if row >= tonumber(first) and (not open or tonumber(open) <= now) then
+        local times = redis.call('HINCRBY', STAT, 'trips', 1)
+        redis.call('HSET', STAT, 'open_until', now + math.min(second * 2 ^ (times - 1), 600000))
+        redis.call('DEL', P .. 'probe')
+      end
     end
   end
   at = at + 2 + effects * 3
 end
+local hour
+for tally = 7, 4 + 3 * tonumber(ARGV[6]), 3 do
+  redis.call('HINCRBY', P .. ARGV[tally], ARGV[tally + 1], ARGV[tally + 2])
+  if string.sub(ARGV[tally], 1, 2) == 't:' then hour = ARGV[tally] end
+end
+if hour then redis.call('EXPIRE', P .. hour, 90000) end
 
 redis.call('ZADD', PROCS, now + ARGV[2], process)
 
@@ -106,50 +120,97 @@ local due = redis.call('ZRANGEBYSCORE', SCHED, '-inf', now, 'LIMIT', 0, 128)
 for _, frame in ipairs(due) do offer(frame, false) end
 if #due > 0 then redis.call('ZREM', SCHED, unpack(due)) end
 
-local taken = {}
-local function lease(frame)
-  redis.call('HSET', LEASES, string.sub(frame, 1, 16), frame)
-  taken[#taken + 1] = frame
+local state = redis.call('HMGET', STAT, 'paused', 'row', 'trips', 'open_until', 'turn')
+if state[3] then
+  if well then
+    redis.call('HDEL', STAT, 'row', 'trips', 'open_until')
+    redis.call('DEL', P .. 'probe')
+  elseif wanted > 0 and tonumber(state[4]) <= now then
+    -- One tries whether it is back; the others wait for what becomes of that.
+    wanted = redis.call('SET', P .. 'probe', process, 'NX', 'PX', 15000) and 1 or 0
+  else
+    wanted = 0
+  end
+elseif well and state[2] then
+  redis.call('HDEL', STAT, 'row')
 end
-local function ranked(low, high)
-  while #taken < wanted do
-    local found = redis.call('ZRANGEBYSCORE', PRIO, low, high, 'LIMIT', 0, 1)[1]
-    if not found then return end
-    redis.call('ZREM', PRIO, found)
-    lease(string.sub(found, 17))
+if state[1] then wanted = 0 end
+
+local taken, tried = {}, 0
+local function lease(frame, seated)
+  if admit(frame, seated) then
+    redis.call('HSET', LEASES, string.sub(frame, 1, 16), frame)
+    taken[#taken + 1] = frame
+  else
+    tried = tried + 1
   end
 end
-if wanted > 0 and redis.call('EXISTS', PAUSE) == 0 then
-  ranked('-inf', '(0')
-  while #taken < wanted do
-    local frame = redis.call('LPOP', WAIT)
-    if not frame then break end
-    lease(frame)
+local function ranked(key, low, high, many, found)
+  if many <= 0 then return end
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', key, low, high, 'LIMIT', 0, many)) do
+    redis.call('ZREM', key, member)
+    found[#found + 1] = string.sub(member, 17)
   end
-  ranked('(0', '+inf')
 end
+-- At most so many of a lane, and how many it has left.
+local function next_of(lane, many)
+  local plain, prio, found = P .. 'w:' .. lane, P .. 'z:' .. lane, {}
+  local any = redis.call('ZCARD', prio) > 0
+  if any then ranked(prio, '-inf', '(0', many, found) end
+  if #found < many then
+    for _, frame in ipairs(redis.call('LPOP', plain, many - #found) or {}) do found[#found + 1] = frame end
+  end
+  if any then ranked(prio, '(0', '+inf', many - #found, found) end
+  return found, redis.call('LLEN', plain) + (any and redis.call('ZCARD', prio) or 0)
+end
+while #taken < wanted do
+  local frame = redis.call('LPOP', NEXT)
+  if not frame then break end
+  lease(frame, true)
+end
+local turn = tonumber(state[5] or 0)
+while #taken < wanted and tried < 200 do
+  local lanes = redis.call('ZRANGE', TURNS, 0, 1, 'WITHSCORES')
+  if not lanes[1] then break end
+  local lane, used, many = lanes[1], tonumber(lanes[2]), wanted - #taken
+  if lanes[3] then many = math.min(many, math.floor(lanes[4] - used) + 1) end
+  local found, left = next_of(lane, many)
+  turn = math.max(turn, used + #found)
+  if left > 0 then
+    redis.call('ZINCRBY', TURNS, #found, lane)
+  else
+    redis.call('ZREM', TURNS, lane)
+    redis.call('ZADD', IDLE, used + #found, lane)
+  end
+  for _, frame in ipairs(found) do lease(frame, false) end
+end
+if #taken > 0 then redis.call('HSET', STAT, 'turn', turn) end
 
 local soon = redis.call('ZRANGE', SCHED, 0, 0, 'WITHSCORES')[2]
-local rest = redis.call('LLEN', WAIT) + redis.call('ZCARD', PRIO)
+local rest = wanted > 0 and redis.call('LLEN', NEXT) + redis.call('ZCARD', TURNS) or 0
 return {taken, lost, known and 1 or 0, soon and math.max(0, math.ceil(soon - now)) or -1, rest}
 """
 )
 
 # Give back what processes hold whose leases have lapsed; whoever stalls too often is dead.
 REAP = redis.script(
-    _COMMON
+    BASE
+    + LANES
+    + GATES
     + """
--- ARGV: how many at most, how often a job may stall; KEYS[12]: the prefix of leases.
+-- ARGV: how many at most, how often a job may stall.
 local limit, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 redis.call('HDEL', STALLS, '')
+redis.call('ZREMRANGEBYSCORE', IDLE, '-inf', (redis.call('HGET', STAT, 'turn') or 0) - CREDIT)
 local stalled, dead = {}, {}
 for _, process in ipairs(redis.call('ZRANGEBYSCORE', PROCS, '-inf', now, 'LIMIT', 0, 20)) do
-  local leases = KEYS[12] .. process
+  local leases = P .. 'p:' .. process
   local found = redis.call('HGETALL', leases)
   local last = math.min(#found, (limit - #stalled - #dead) * 2)
   for at = last - 1, 1, -2 do
     local nonce, frame = found[at], found[at + 1]
     redis.call('HDEL', leases, nonce)
+    leave(nonce, head_of(frame))
     if redis.call('HINCRBY', STALLS, nonce, 1) > most then
       redis.call('HDEL', STALLS, nonce)
       dead[#dead + 1] = frame
@@ -165,20 +226,21 @@ for _, process in ipairs(redis.call('ZRANGEBYSCORE', PROCS, '-inf', now, 'LIMIT'
   if last < #found then break end
   redis.call('ZREM', PROCS, process)
 end
-if #stalled > 0 then redis.call('PUBLISH', 'pb:q:bell', string.match(WAIT, '{(.*)}')) end
+if #stalled > 0 then ring() end
 return {stalled, dead}
 """
 )
 
 # Put a dead job on the queue again as the frame that is given, or throw it away.
 REPLAY = redis.script(
-    _COMMON
+    BASE
+    + LANES
     + """
 if redis.call('HDEL', DEAD, ARGV[1]) == 0 then return 0 end
 redis.call('ZREM', DEAD_AT, ARGV[1])
 if ARGV[2] ~= '' then
   offer(ARGV[2], false)
-  redis.call('PUBLISH', 'pb:q:bell', string.match(WAIT, '{(.*)}'))
+  ring()
 end
 return 1
 """

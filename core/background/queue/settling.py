@@ -8,13 +8,17 @@ from uuid import UUID
 
 import msgspec
 
-from core.background.queue import messages, twins
+from core.background.queue import twins
 from core.background.queue.delivery import due
-from core.background.queue.frames import Frame, frame
+from core.background.queue.frames import Frame
+from core.background.queue.framing import framed
 from core.background.queue.leased import Effect
 from core.background.queue.routes import route_of
 from core.background.queue.running import Outcome
 from core.telemetry import scrub
+
+TRIP_AFTER, CLOSED_FOR = 5, 10
+"""Attempts in a row that an outage ended before the queue is closed; seconds for which it is, at first."""
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -33,8 +37,10 @@ def effects_of(taken: Frame, outcome: Outcome) -> list[Effect]:
     """Done, failed for good, or to be tried again: the same envelope under a new nonce."""
     told = msgspec.json.encode(_record(outcome))
     if outcome.again is not None:
+        trip = [("trip", TRIP_AFTER, CLOSED_FOR * 1000)] if outcome.what == "outage" else []
         return [
-            ("put", due(outcome.again), frame(messages.encode(outcome.again), taken.priority)),
+            *trip,
+            ("put", due(outcome.again), framed(outcome.again, route_of(outcome.envelope.name))),
             ("count", "retried" if outcome.what == "retry" else outcome.what, 1),
         ]
     free = _free(outcome)

@@ -1,0 +1,42 @@
+"""Back-pressure: tenants of whom so many jobs wait on a queue that no more are put there.
+
+What they enqueue stays in the outbox, which is on PostgreSQL's disk and not in Redis's memory, and follows in its order
+as the queue empties. Other tenants notice nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from uuid import UUID
+
+from flask import current_app
+
+from core.background.queue.frames import tenant_of
+from core.config import BoardSettings
+
+HOLDS = 1.0
+"""Seconds for which a process takes what it was told for granted; then the next job tries."""
+
+_full: dict[tuple[str, UUID | None], float] = {}
+
+
+def limit() -> int:
+    settings: BoardSettings = current_app.extensions["pegboard.settings"]
+    return settings.queue_limit
+
+
+def note(queue: str, lanes: Iterable[str]) -> None:
+    """What a script has told: as many jobs as may be wait in these lanes."""
+    until = time.monotonic() + HOLDS
+    _full.update(((queue, tenant_of(lane)), until) for lane in lanes)
+
+
+def full_tenants() -> set[UUID | None]:
+    """Those whose jobs are to stay in the outbox for now; ``None`` is the board itself."""
+    if not _full:
+        return set()
+    now = time.monotonic()
+    for place in [place for place, until in list(_full.items()) if until <= now]:
+        _full.pop(place, None)
+    return {tenant for _, tenant in _full}

@@ -1,0 +1,160 @@
+"""The circuit breaker: a queue whose outside service is away is closed for a while, and nobody loses an attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from core.background import enqueue, task
+from core.background.queue import contents, figures, messages, settling
+from core.background.queue.figures import QueueFigures
+from core.background.queue.leased import Leased, Settled
+from core.background.queue.running import attempt
+from core.background.tasks import Tasks
+from core.data import redis
+from core.errors import BootError
+from core.trust import public
+
+
+class BankAway(Exception):
+    pass
+
+
+away = True
+did: list[int] = []
+
+
+@task(outage=(BankAway,), retries=1)
+@public
+def charge(number: int) -> None:
+    if away:
+        raise BankAway("no answer")
+    did.append(number)
+
+
+@pytest.fixture(autouse=True)
+def chores(ctx: Flask, worker_app: Flask) -> Iterator[None]:
+    module = ModuleType("chores.tasks")
+    charge.__module__ = module.__name__
+    vars(module)["charge"] = charge
+    did.clear()
+    global away
+    away = True
+    before = worker_app.extensions["pegboard.tasks"]._tasks.copy()
+    worker_app.extensions["pegboard.tasks"].add("chores", module)
+    yield
+    worker_app.extensions["pegboard.tasks"]._tasks = before
+
+
+@pytest.fixture
+def queue(ctx: Flask) -> Leased:
+    return Leased(redis.client(), "default", "one")
+
+
+def work(queue: Leased, app: Flask, wanted: int) -> int:
+    taken = queue.step(wanted).taken
+    with app.app_context():
+        done = [
+            Settled.of(each, *settling.effects_of(each, attempt(messages.decode(each.message), app))) for each in taken
+        ]
+        queue.step(0, done)
+    return len(taken)
+
+
+def told() -> QueueFigures:
+    return figures.figures("default")
+
+
+def reopen(queue: Leased) -> None:
+    """As after the time for which it was closed."""
+    contents.run_now()
+    queue.client.hset(queue.keys.stat, "open_until", 1)
+
+
+def test_a_queue_is_closed_after_some_in_a_row_and_tried_with_one(queue: Leased, worker_app: Flask) -> None:
+    for number in range(12):
+        enqueue("chores.charge", number=number)
+    assert work(queue, worker_app, 4) == 4
+    assert told().closed_seconds == 0
+    assert work(queue, worker_app, 4) == 4
+    assert 0 < told().closed_seconds <= 10
+    assert work(queue, worker_app, 4) == 0, "nothing is taken while it is closed"
+    reopen(queue)
+    assert [work(queue, worker_app, 4), work(queue, worker_app, 4)] == [1, 0], "one tries, and it is closed again"
+    assert 10 < told().closed_seconds <= 20, "for longer"
+    global away
+    away = False
+    reopen(queue)
+    assert work(queue, worker_app, 4) == 1
+    assert told().closed_seconds == 0
+    while work(queue, worker_app, 20) or contents.run_now():
+        pass
+    assert sorted(did) == list(range(12)), "all are done, though each may fail once only"
+    assert (told().failed, told().dead, told().completed) == (0, 0, 12)
+
+
+def test_while_one_tries_the_others_wait(queue: Leased, worker_app: Flask) -> None:
+    for number in range(8):
+        enqueue("chores.charge", number=number)
+    work(queue, worker_app, 5)
+    reopen(queue)
+    other = Leased(redis.client(), "default", "two")
+    assert [len(queue.step(5).taken), len(other.step(5).taken), len(queue.step(5).taken)] == [1, 0, 0]
+
+
+def test_a_success_between_keeps_it_open(queue: Leased, worker_app: Flask) -> None:
+    global away
+    for number in range(12):
+        enqueue("chores.charge", number=number)
+    for turn in (True, False, True):
+        away = turn
+        work(queue, worker_app, 4)
+    assert told().closed_seconds == 0
+
+
+def test_after_a_day_such_attempts_count(worker_app: Flask) -> None:
+    from datetime import timedelta
+    from uuid import UUID
+
+    import msgspec
+
+    from core.data import DEFAULT, new_id
+    from core.data.models import utcnow
+    from core.data.outbox import Envelope
+
+    long_ago = int((utcnow() - timedelta(days=2)).timestamp() * 1000) << 80
+    old = UUID(int=new_id().int & ((1 << 80) - 1) | long_ago)
+    job = Envelope(old, "task", "chores.charge", {"number": 1}, DEFAULT.id)
+    with worker_app.app_context():
+        assert attempt(job, worker_app).what == "retry"
+        assert attempt(msgspec.structs.replace(job, attempt=2), worker_app).what == "failed"
+
+
+@pytest.mark.parametrize("outage", [(5,), (BaseException,), BankAway])
+def test_an_outage_names_classes_of_exceptions(outage: Any) -> None:
+    module = ModuleType("chores.tasks")
+
+    @task(outage=outage)
+    @public
+    def chore() -> None: ...
+
+    chore.__module__ = module.__name__
+    vars(module)["chore"] = chore
+    if outage is BankAway:
+        Tasks().add("chores", module)
+    else:
+        with pytest.raises(BootError, match="in outage="):
+            Tasks().add("chores", module)
+
+
+def test_the_command_tells_that_a_queue_is_closed(queue: Leased, worker_app: Flask) -> None:
+    from plugins.jobs.cli import _line
+
+    for number in range(5):
+        enqueue("chores.charge", number=number)
+    work(queue, worker_app, 5)
+    assert "after an outage" in _line(told())
