@@ -156,7 +156,8 @@ def test_a_queue_that_nobody_consumes(ward: Ward, make_board: Callable[..., Flas
         client = store.client()
         assert "redis.queues" not in ward.look("redis")
         client.sadd("pb:q:names", "default", "reports")
-        client.rpush(Keys("reports").wait, "x")
+        client.rpush(Keys("reports").lane(""), "x")
+        client.zadd(Keys("reports").turns, {"": 0})
         found = ward.look("redis")["redis.queues"]
         assert found.found == "no worker consumes the queue reports, and 1 jobs wait there"
         assert "WORKER_QUEUES" in found.cure

@@ -13,6 +13,7 @@ from auth_helpers import PASSWORD, MakeLink, SignUp, bearer, code
 from flask import Flask
 from flask.testing import FlaskClient
 
+from core.background.queue import contents
 from core.background.queue.keys import Keys
 from core.data import DEFAULT, redis
 from core.errors import Refused
@@ -30,7 +31,8 @@ def erase_but_lose_the_job(board: Flask, client: FlaskClient, headers: dict[str,
     """As a worker loses the one that it runs, when it is killed."""
     assert client.post("/api/auth/me/erase", json={"password": PASSWORD}, headers=headers).status_code == 202
     with board.app_context():
-        assert redis.client().delete(Keys("default").wait) == 1
+        [waiting] = contents.waiting()
+        assert redis.client().delete(Keys("default").lane(waiting.lane)) == 1
 
 
 def finish(board: Flask, batch: int = 1000) -> int:
