@@ -13,8 +13,8 @@ from core.contracts import SYSTEM
 from core.data import PLATFORM, acting_in, unit
 from core.errors import Refused
 from core.trust import acting_as
-from plugins.jobs import services
 from plugins.jobs.schemas import LettersQuery, ReplayMany
+from plugins.jobs.services import letters, queues
 
 jobs = AppGroup("jobs", help="Queues and dead letters.")
 
@@ -27,7 +27,7 @@ with_error = click.option("--error", help="Jobs whose error has these words.")
 def list_queues() -> None:
     """How each queue stands."""
     with _as_operator():
-        for each in services.queues():
+        for each in queues.queues():
             click.echo(_line(each))
 
 
@@ -36,7 +36,7 @@ def list_queues() -> None:
 def pause(queue: str) -> None:
     """Have nothing taken off QUEUE until it is resumed; what runs goes on."""
     with _as_operator():
-        click.echo(_line(services.set_paused(queue, True)))
+        click.echo(_line(queues.set_paused(queue, True)))
 
 
 @jobs.command("resume")
@@ -44,7 +44,7 @@ def pause(queue: str) -> None:
 def resume(queue: str) -> None:
     """Have QUEUE's jobs run again."""
     with _as_operator():
-        click.echo(_line(services.set_paused(queue, False)))
+        click.echo(_line(queues.set_paused(queue, False)))
 
 
 @jobs.command("dead")
@@ -56,7 +56,7 @@ def list_dead(queue: str, task: str | None, error: str | None) -> None:
     query = LettersQuery(queue=queue, task=task, error=error, limit=100)
     while True:
         with _as_operator():
-            page = services.page(query)
+            page = letters.page(query)
         for each in page.items:
             click.echo(f"{each.key}  {each.died_at:%Y-%m-%d %H:%M:%S}  {each.task or '-'}  {each.error}")
         if page.next is None:
@@ -72,7 +72,7 @@ def list_dead(queue: str, task: str | None, error: str | None) -> None:
 def replay(queue: str, task: str | None, error: str | None, dry_run: bool) -> None:
     """Run dead jobs again, their attempts counted from one."""
     with _as_operator():
-        done = services.replay_many(ReplayMany(queue=queue, task=task, error=error, dry_run=dry_run))
+        done = letters.replay_many(ReplayMany(queue=queue, task=task, error=error, dry_run=dry_run))
     click.echo(f"{done.matching} match, {done.replayed} were replayed")
 
 

@@ -20,7 +20,8 @@ from core.background.queue.scripts import NAMES
 from core.background.tasks import enqueue, enqueue_in
 from core.data import DEFAULT, PLATFORM, acting_in, new_id, redis
 from core.data.outbox import Envelope
-from plugins.jobs import cli, services
+from plugins.jobs import cli
+from plugins.jobs.services import sight
 
 API = "/api/jobs"
 QUEUE = "reports"  # where nothing else is: signing up puts a job on `default`
@@ -112,7 +113,7 @@ def test_who_may_see_what(board: Flask, admin: Shop, client: FlaskClient, monkey
         assert alice.get(f"{API}{path}").status_code == 403
     whole = {each["key"] for each in admin.get(f"{API}/dead", queue=QUEUE).json["items"]}
     assert whole == {mine, theirs}, "nobody splits this board"
-    monkeypatch.setattr(services, "board_wide", lambda: False)
+    monkeypatch.setattr(sight, "board_wide", lambda: False)
     assert [each["key"] for each in admin.get(f"{API}/dead", queue=QUEUE).json["items"]] == [mine]
     assert admin.get(f"{API}/dead/{QUEUE}/{theirs}").status_code == 404
     assert admin.post(f"{API}/dead/{QUEUE}/{theirs}/replay").status_code == 404

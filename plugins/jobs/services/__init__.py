@@ -1,0 +1,1 @@
+"""Who may see which jobs, and what is done with them."""

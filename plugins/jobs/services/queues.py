@@ -1,0 +1,31 @@
+"""The queues: how they stand, pause and resume."""
+
+from __future__ import annotations
+
+from core.background.queue import delivery, figures
+from core.background.queue.figures import QueueFigures
+from core.errors import NOT_FOUND, Refused
+from core.trust import audit
+from plugins.jobs.services.sight import check_board_wide
+
+
+def queues() -> list[QueueFigures]:
+    check_board_wide()
+    return [figures.figures(name) for name in delivery.names()]
+
+
+def queue(name: str) -> QueueFigures:
+    """``Refused``: FORBIDDEN, NOT_FOUND."""
+    check_board_wide()
+    if name not in delivery.names():
+        raise Refused(NOT_FOUND, f"there is no queue {name!r}; there are {', '.join(delivery.names())}")
+    return figures.figures(name)
+
+
+def set_paused(name: str, paused: bool) -> QueueFigures:
+    before = queue(name)
+    (figures.pause if paused else figures.resume)(name)
+    audit.record(
+        f"jobs.queue_{'paused' if paused else 'resumed'}", kind="queue", id=name, before={"paused": before.paused}
+    )
+    return figures.figures(name)
