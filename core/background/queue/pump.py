@@ -12,6 +12,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event
 
 from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError
@@ -39,7 +40,7 @@ class Pump:
         self.away = False
         self._ready: deque[Frame] = deque()
         self._running: dict[bytes, Frame] = {}
-        self._settled: list[Settled] = []
+        self._settled: deque[Settled] = deque()
         self._wake = Event()
         self._some = Event()
         self._begun = False
@@ -54,17 +55,25 @@ class Pump:
         """The next job, or ``None`` when there is none within so many seconds, or the worker ends."""
         deadline = time.monotonic() + timeout
         while not self.ending:
-            if self._ready and self._is_fresh():
-                frame = self._ready.popleft()
-                self._running[frame.nonce] = frame
-                if not self._ready:
-                    self._wake.set()
+            if self._ready and self._is_fresh() and (frame := self._next()) is not None:
                 return frame
             self._some.clear()
+            if self._ready and self._is_fresh():  # it came between the two: hands may be threads
+                continue
             left = deadline - time.monotonic()
             if left <= 0 or not self._some.wait(left):
                 return None
         return None
+
+    def _next(self) -> Frame | None:
+        try:
+            frame = self._ready.popleft()
+        except IndexError:  # another was faster
+            return None
+        self._running[frame.nonce] = frame
+        if not self._ready:
+            self._wake.set()
+        return frame
 
     def _is_fresh(self) -> bool:
         """Whether what is ready here is ours for certain. After a standstill a step must tell first."""
@@ -73,10 +82,13 @@ class Pump:
         self._wake.set()
         return False
 
-    def settle(self, frame: Frame, *effects: Effect) -> None:
-        """The job is done with; its effects happen with the next step, unless the lease was lost."""
+    def settle(self, frame: Frame, *effects: Effect, told: Callable[[bool, bool], None] | None = None) -> None:
+        """The job is done with; its effects happen with the next step, unless the lease was lost.
+
+        ``told`` is called then, and must be quick.
+        """
+        self._settled.append(Settled.of(frame, *effects)._replace(told=told))
         self._running.pop(frame.nonce, None)
-        self._settled.append(Settled.of(frame, *effects))
         self._wake.set()
 
     def give_back(self, frame: Frame) -> None:
@@ -104,10 +116,16 @@ class Pump:
     def end(self) -> None:
         """Take nothing more; give back what nobody has begun."""
         self.ending = True
-        while self._ready:
-            self.give_back(self._ready.pop())  # the last first: each goes before the others
+        with suppress(IndexError):  # a hand that is a thread may take the last
+            while self._ready:
+                self.give_back(self._ready.pop())  # the last first: each goes before the others
         self._some.set()
         self._wake.set()
+
+    def give_back_running(self) -> None:
+        """What is not done goes back, for whoever does it cannot be waited for."""
+        for frame in list(self._running.values()):
+            self.give_back(frame)
 
     def wait_settled(self, timeout: float) -> bool:
         """Whether all that was done is settled within so many seconds of the end."""
@@ -131,13 +149,15 @@ class Pump:
     def _step(self) -> float:
         """One step; answers how long there is nothing to do."""
         wanted = 0 if self.ending else max(0, self.size + self.ahead - len(self._running) - len(self._ready))
-        sent, began = self._settled, time.monotonic()
-        self._settled = []
+        sent, began = self._taken_out(), time.monotonic()
         try:
             step = self.queue.step(wanted, sent)
         except RedisError:
-            self._settled = sent + self._settled
+            self._settled.extendleft(reversed(sent))
             raise
+        for each in sent:
+            if each.told:
+                each.told(each.nonce not in step.lost, each.nonce in step.fired)
         if step.lost and not self.away:
             log.warning("jobs were done by us and are somebody else's by now", extra={"many": len(step.lost)})
         if self._begun and not step.known:
@@ -151,6 +171,10 @@ class Pump:
         if self._settled or (step.waiting and len(step.taken) < wanted):
             return 0
         return IDLE if step.soon < 0 else min(IDLE, step.soon / 1000)
+
+    def _taken_out(self) -> list[Settled]:
+        """What there is to settle; whatever comes meanwhile goes with the next step."""
+        return [self._settled.popleft() for _ in range(len(self._settled))]
 
     def _offer(self, frames: list[Frame]) -> None:
         if frames:

@@ -1,0 +1,200 @@
+"""How tasks are taken and settled in one process: by single steps, or by a pump while a consumer runs here."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from core.background.queue import leased
+from core.background.queue.bell import Bell
+from core.background.queue.frames import Frame
+from core.background.queue.heartbeat import Heartbeat
+from core.background.queue.keys import Keys
+from core.background.queue.leased import Effect, Leased, Settled
+from core.background.queue.leased_huey import scripts
+from core.background.queue.leased_huey.places import Place
+from core.background.queue.neighbours import me
+from core.background.queue.pump import REAP_EVERY, Pump
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 4.0
+"""Of connections for steps and beats, in seconds."""
+SETTLE = 2.0
+"""Seconds for the last to be settled when a consumer ends."""
+
+Stalled = Callable[[Frame, bool], None]
+
+
+class Ended(NamedTuple):
+    """Whether the lease was ours until the end, and whether this one made a chord full."""
+
+    ours: bool
+    fired: bool = False
+
+
+class Hands(Protocol):
+    def take(self) -> Frame | None: ...
+
+    def settle(self, frame: Frame, effects: Sequence[Effect], wait: bool) -> Ended: ...
+
+
+class Single:
+    """Each taking and each settling is a step of its own, as for a script that works off what there is."""
+
+    def __init__(self, queue: Leased, stalled: Stalled) -> None:
+        self.queue = queue
+        self.stalled = stalled
+        self._reap_at = 0.0
+
+    def take(self) -> Frame | None:
+        now = time.monotonic()
+        if now >= self._reap_at:
+            self._reap_at = now + REAP_EVERY
+            self.queue.expire_gone()
+            for dead, frames in enumerate(self.queue.reap()):
+                for frame in frames:
+                    self.stalled(frame, bool(dead))
+        return next(iter(self.queue.step(1).taken), None)
+
+    def settle(self, frame: Frame, effects: Sequence[Effect], wait: bool) -> Ended:
+        step = self.queue.step(0, [Settled.of(frame, *effects)])
+        return Ended(not step.lost, bool(step.fired))
+
+
+class Pumped:
+    """Many hands at one pump, which settles for all of them in one round trip and takes anew."""
+
+    def __init__(self, place: Place, name: str, process: str, stalled: Stalled) -> None:
+        self.client, listening = place.dedicated(TIMEOUT), place.dedicated(TIMEOUT)
+        self.pump = Pump(Leased(self.client, name, process), 0)
+        self.pump.on_stalled = stalled
+        self.bell = Bell(listening)
+        self.bell.ring = {name: self.pump.ring}
+        self.bell.start()
+        threading.Thread(target=self.pump.run, name=f"pump-{name}", daemon=True).start()
+
+    def take(self) -> Frame | None:
+        return self.pump.take()
+
+    def settle(self, frame: Frame, effects: Sequence[Effect], wait: bool) -> Ended:
+        if not wait:
+            self.pump.settle(frame, *effects)
+            return Ended(True)
+        came: list[Ended] = []
+        there = threading.Event()
+
+        def told(ours: bool, fired: bool) -> None:
+            came.append(Ended(ours, fired))
+            there.set()
+
+        self.pump.settle(frame, *effects, told=told)
+        while not there.wait(1):
+            if self.pump.wait_settled(0):  # it has given up
+                break
+        return came[0] if came else Ended(False)
+
+    def end(self) -> None:
+        """Take no more; what still runs goes back to the queue."""
+        self.pump.end()
+        self.pump.give_back_running()
+        if not self.pump.wait_settled(SETTLE):
+            log.warning("what a consumer had done is not all settled: it may be done again")
+        self.bell.stop()
+        try:
+            self.pump.queue.leave()
+        except Exception as exc:
+            log.warning("the leases of this consumer will lapse by themselves: %s", exc)
+        self.client.close()
+
+
+class Held:
+    """The locks that this process holds until it lets go: renewed together with its leases."""
+
+    def __init__(self, name: str) -> None:
+        self.prefix = Keys(name).prefix
+        self.client: Redis | None = None
+        self.tokens: dict[str, bytes] = {}
+
+    def beat(self) -> bool:
+        held = list(self.tokens.items())
+        if held:
+            args = [int(leased.LEASE * 1000), *(part for pair in held for part in pair)]
+            scripts.RENEW(keys=[self.prefix], args=args, using=self.client)
+        return True
+
+
+class Here:
+    """What one process has of one queue: its name there, its signs of life, its hands."""
+
+    def __init__(self, place: Place, name: str, stalled: Stalled) -> None:
+        self.place = place
+        self.name = name
+        self.process = me()
+        self.stalled = stalled
+        self.held = Held(name)
+        self._single: Single | None = None
+        self._pumped: Pumped | None = None
+        self._users = 0
+        self._heartbeat: Heartbeat | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def pumped(self) -> bool:
+        return self._pumped is not None
+
+    def leased(self) -> Leased:
+        return Leased(self.place.client(), self.name, self.process)
+
+    def hands(self) -> Hands:
+        found = self._pumped
+        if found is not None:
+            return found
+        self.live()
+        if self._single is None:
+            self._single = Single(self.leased(), self.stalled)
+        return self._single
+
+    def live(self) -> None:
+        """Renew the leases of this process from here on, its locks' too."""
+        with self._lock:
+            if self._heartbeat is None:
+                client = self.place.dedicated(TIMEOUT)
+                self.held.client = client
+                self._heartbeat = Heartbeat([Leased(client, self.name, self.process), self.held])
+                self._heartbeat.start()
+
+    def arrive(self) -> None:
+        """One more that runs tasks; the first starts the pump."""
+        with self._lock:
+            self.live()
+            self._users += 1
+            if self._pumped is None:
+                self._pumped = Pumped(self.place, self.name, self.process, self.stalled)
+            self._pumped.pump.size = self._users
+
+    def leave(self) -> None:
+        """One less; the last ends the pump."""
+        with self._lock:
+            self._users = max(0, self._users - 1)
+            if self._pumped is None or self._users:
+                return
+        self.end()
+
+    def end(self) -> None:
+        with self._lock:
+            found, self._pumped, self._users = self._pumped, None, 0
+        if found is not None:
+            found.end()
+
+    def close(self) -> None:
+        self.end()
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+            self._heartbeat = None
