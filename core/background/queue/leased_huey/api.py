@@ -77,7 +77,7 @@ class LeasedHuey(Huey):
     def deserialize_task(self, data: bytes) -> Task:
         """The callback of a chord comes with the results of its members."""
         task = super().deserialize_task(data)
-        for each in task.args:
+        for each in task.args if type(task.args) is tuple else ():
             if type(each) is Gathered:
                 task.gathered = each
                 task.args = tuple(self._results(arg) if arg is each else arg for arg in task.args)

@@ -16,16 +16,18 @@ class LeasedWorker(Worker):
     """The first of a process starts its pump, the last ends it."""
 
     def initialize(self) -> None:
-        self.huey.storage.here.arrive()
-        super().initialize()
+        with self.huey.place.context():
+            self.huey.storage.here.arrive()
+            super().initialize()
 
     def loop(self, now: datetime | None = None) -> None:
         with self.huey.place.context():
             super().loop(now)
 
     def shutdown(self) -> None:
-        super().shutdown()
-        self.huey.storage.here.leave()
+        with self.huey.place.context():
+            super().shutdown()
+            self.huey.storage.here.leave()
 
 
 class LeasedScheduler(Scheduler):
@@ -56,15 +58,11 @@ class LeasedConsumer(Consumer):
     worker_class = LeasedWorker
     scheduler_class = LeasedScheduler
 
-    def start(self) -> None:
-        self.huey.place.running()
-        super().start()
+    def __init__(self, huey: Any, *args: Any, **options: Any) -> None:
+        super().__init__(huey, *args, **options)
+        huey.place.running()
 
     def stop(self, graceful: bool = False) -> None:
         """What has not finished by then goes back to the queue."""
         super().stop(graceful)
-        self.huey.storage.here.end()
-
-    def run(self, *args: Any) -> None:
-        super().run(*args)
         self.huey.storage.close()

@@ -178,6 +178,7 @@ class Here:
             if self._pumped is None:
                 self._pumped = Pumped(self.place, self.name, self.process, self.stalled)
             self._pumped.pump.size = self._users
+            self._pumped.pump.ring()
 
     def leave(self) -> None:
         """One less; the last ends the pump."""

@@ -25,7 +25,15 @@ from core.background.queue.leased_huey.places import Place
 
 
 class RemoteError(Exception):
-    """An exception of another process, of a class that is not looked for here: its name and what it said."""
+    """An exception of a class that is not looked for here: what it said, and how it showed itself."""
+
+    def __init__(self, name: str, said: str, shown: str) -> None:
+        super().__init__(said)
+        self.name = name
+        self.shown = shown
+
+    def __repr__(self) -> str:
+        return self.shown
 
 
 class Gathered(NamedTuple):
@@ -91,22 +99,25 @@ def _listed(values: Any) -> list[Any]:
 
 def _packed_exception(raised: BaseException) -> list[Any]:
     kind = type(raised)
+    if isinstance(raised, RemoteError):
+        return ["", raised.name, str(raised), raised.shown, None]
     try:
-        return [kind.__module__, kind.__qualname__, _listed(raised.args)]
+        args = _listed(raised.args)
     except TypeError:
-        return [kind.__module__, kind.__qualname__, [str(raised)]]
+        args = [str(raised)]
+    return [kind.__module__, kind.__qualname__, str(raised), repr(raised), args]
 
 
 def _exception(told: list[Any]) -> BaseException:
-    module, name, args = told[0], told[1], [_unpacked(each) for each in told[2]]
+    module, name, said, shown, args = told
     known = {"builtins": builtins, "huey.exceptions": huey.exceptions}.get(module)
     kind = getattr(known, name, None)
     if isinstance(kind, type) and issubclass(kind, BaseException):
         try:
-            return kind(*args)
+            return kind(*map(_unpacked, args))
         except TypeError:  # it wants more than it keeps
             pass
-    return RemoteError(f"{name}: {', '.join(map(str, args))}")
+    return RemoteError(name, said, shown)
 
 
 _PACK: dict[type, tuple[str, Callable[[Any], Any]]] = {
