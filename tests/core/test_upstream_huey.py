@@ -37,10 +37,14 @@ class OnLeases(LeasedHuey):
 class OurConsumer(LeasedConsumer):
     """As the suite's own, with a scheduler that does not sleep."""
 
-    scheduler_class = type("Scheduler", (LeasedScheduler,), {"sleep_for_interval": lambda self, current, interval: None})
+    scheduler_class = type(
+        "Scheduler", (LeasedScheduler,), {"sleep_for_interval": lambda self, current, interval: None}
+    )
 
 
 class StorageSuite(test_storage.StorageTests, BaseTestCase):
+    __test__ = False  # pytest would run it by itself as well
+
     def get_huey(self) -> OnLeases:
         return OnLeases(utc=False)
 

@@ -18,6 +18,7 @@ from huey import signals
 from huey.api import Huey, Task
 from huey.utils import Error
 
+from core.background.queue import dead as dead_letters
 from core.background.queue.frames import Frame
 from core.background.queue.leased_huey.completion import Completion, completing, current, gathering
 from core.background.queue.leased_huey.consumer import LeasedConsumer
@@ -134,17 +135,19 @@ class LeasedHuey(Huey):
 
     def _cannot_end(self, task: Task, taken: Frame, exc: Exception) -> None:
         """Such as a result that JSON cannot carry: whoever waits for it is told, and the task is kept."""
-        done = Completion()
-        with completing(done):
-            self._fail(task, exc)
+        done = self._failed(task, exc)
         log.error("a task ran, but what follows cannot be stored: it is kept with the dead: %s", exc)
         self.storage.bury(taken, f"{type(exc).__name__}: {exc}", *done.effects)
 
-    def _fail(self, task: Task, exc: Exception) -> None:
+    def _failed(self, task: Task, exc: Exception) -> Completion:
+        """What follows for those who wait for its result, or for its chord."""
+        done = Completion()
         error = Error(self.build_error_result(task, exc))
-        if self.results:
-            self.put_result(task.id, error)
-        self._abort_chord_member(task, error)
+        with completing(done):
+            if self.results:
+                self.put_result(task.id, error)
+            self._abort_chord_member(task, error)
+        return done
 
     def _stalled(self, taken: Frame, dead: bool) -> None:
         """A task of a process that died, or fell silent; ``dead`` after the last time that it may."""
@@ -153,6 +156,14 @@ class LeasedHuey(Huey):
             log.error("task stalled: its process fell silent; it is run again", extra=facts)
             return
         log.error("task stalled too often and is kept with the dead", extra=facts)
+        with self.place.context():
+            try:
+                task = self.deserialize_task(taken.message)
+            except Exception:  # it cannot be read: nobody waits for it
+                return
+            done = self._failed(task, RuntimeError(dead_letters.STALLED))
+            done.told.clear()  # a pump's own thread is not for that
+            self.storage.settle(self.storage.adopt(taken.message, task.priority), done)
 
     @contextmanager
     def _timeout_context(self, task: Task) -> Iterator[None]:

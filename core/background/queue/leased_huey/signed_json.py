@@ -74,9 +74,7 @@ def _packed(value: Any) -> Any:
         return {"!skipped": 0}
     if isinstance(value, BaseException):
         return {"!raised": _packed_exception(value)}
-    raise TypeError(
-        f"{kind.__module__}.{kind.__qualname__} cannot be carried by JSON: give plain values, such as an id"
-    )
+    raise TypeError(f"{kind.__module__}.{kind.__qualname__} cannot go into JSON: give plain values, such as an id")
 
 
 def _unpacked(value: Any) -> Any:
