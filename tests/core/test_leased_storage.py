@@ -198,6 +198,29 @@ def test_periodic_tasks_are_enqueued_once_a_minute_however_many_schedulers(make:
     assert len(ones[0]) == 2
 
 
+def test_what_was_revoked_does_not_run_in_a_consumer(huey: LeasedHuey) -> None:
+    ran: list[int] = []
+    huey.task(name="run")(ran.append)
+    run = huey._registry.string_to_task(f"{__name__}.run")
+    tasks = [run((number,)) for number in range(6)]
+    consumer = huey.create_consumer(workers=2, periodic=False)
+    consumer.start()
+    try:
+        huey.enqueue(tasks[0])
+        eventually(lambda: ran == [0])
+        for task in tasks[1:3]:
+            huey.revoke(task)
+        for task in tasks[1:5]:
+            huey.enqueue(task)
+        eventually(lambda: sorted(ran) == [0, 3, 4] and not left(huey))
+        huey.revoke_all(run, revoke_once=True)
+        huey.enqueue(tasks[5])
+        eventually(lambda: not left(huey))
+        assert sorted(ran) == [0, 3, 4]
+    finally:
+        consumer.stop(graceful=True)
+
+
 def test_values_come_back_as_they_went(huey: LeasedHuey) -> None:
     values: list[Any] = [
         (1, [2.5, None]), {"a": {1: "b"}}, {"!tuple": [1]}, {"!": 1}, {1, 2}, b"\x00\xff", 2**80,

@@ -51,7 +51,7 @@ class Step(NamedTuple):
 
     ``lost``: nonces whose lease was no longer ours; ``known``: whether the process had not been given up meanwhile;
     ``soon``: milliseconds until something falls due, -1 where nothing is scheduled; ``fired``: nonces of jobs that were
-    the last of a chord.
+    the last of a chord; ``revoked``: how many revocations there are. The last two are of Huey's own API.
     """
 
     taken: list[Frame]
@@ -60,6 +60,7 @@ class Step(NamedTuple):
     soon: int
     waiting: int
     fired: list[bytes]
+    revoked: int
 
 
 class Leased:
@@ -87,8 +88,8 @@ class Leased:
         for each in settled:
             args += [each.nonce, len(each.effects), *(part for effect in each.effects for part in effect)]
         reply = self._run(scripts.STEP, args)
-        taken, lost, known, soon, waiting, fired = reply
-        return Step([Frame.read(raw) for raw in taken], lost, bool(known), soon, waiting, fired)
+        taken, lost, known, soon, waiting, fired, revoked = reply
+        return Step([Frame.read(raw) for raw in taken], lost, bool(known), soon, waiting, fired, revoked)
 
     def held(self) -> list[Frame]:
         """What this process has taken and not settled, as Redis knows it."""

@@ -155,12 +155,13 @@ end
 KEEPING = """
 local fired, counted = {}, false
 local function keep(what, first, second, nonce)
-  local RES, UNTIL, CHORDS = P .. 'res', P .. 'res_until', P .. 'chords'
+  local UNTIL, CHORDS = P .. 'res_until', P .. 'chords'
   if what == 'keep' then
-    redis.call('HSET', RES, first, second)
+    redis.call('HSET', P .. 'res', first, second)
     redis.call('ZREM', UNTIL, first)
   elseif what == 'unset' then
-    redis.call('HDEL', RES, first)
+    redis.call('HDEL', P .. 'rev', first)
+    redis.call('HDEL', P .. 'res', first)
     redis.call('ZREM', UNTIL, first)
   elseif what == 'member' then
     -- A member of a chord counts once, however often it runs.

@@ -38,6 +38,7 @@ class Pump:
         self.ahead = ahead
         self.ending = False
         self.away = False
+        self.revoked = 0
         self._ready: deque[Frame] = deque()
         self._running: dict[bytes, Frame] = {}
         self._settled: deque[Settled] = deque()
@@ -163,7 +164,7 @@ class Pump:
         if self._begun and not step.known:
             log.error("this worker was given up for dead: what it had not begun is others' work now")
             self._ready.clear()
-        self._begun, self._renewed = True, began
+        self._begun, self._renewed, self.revoked = True, began, step.revoked
         self._offer(step.taken)
         if self.away:
             self._adopt()

@@ -191,7 +191,8 @@ if #taken > 0 then redis.call('HSET', STAT, 'turn', turn) end
 
 local soon = redis.call('ZRANGE', SCHED, 0, 0, 'WITHSCORES')[2]
 local rest = wanted > 0 and redis.call('LLEN', NEXT) + redis.call('ZCARD', TURNS) or 0
-return {taken, lost, known and 1 or 0, soon and math.max(0, math.ceil(soon - now)) or -1, rest, fired}
+local wait = soon and math.max(0, math.ceil(soon - now)) or -1
+return {taken, lost, known and 1 or 0, wait, rest, fired, redis.call('HLEN', P .. 'rev')}
 """
 )
 

@@ -103,6 +103,11 @@ class LeasedHuey(Huey):
 
     # -- executing --
 
+    def is_revoked(self, task: Any, timestamp: datetime | None = None, peek: bool = True) -> bool:
+        if current() is not None and not self.storage.any_revoked():
+            return False
+        return bool(super().is_revoked(task, timestamp, peek))
+
     def execute(self, task: Task, timestamp: datetime | None = None) -> Any:
         if self.immediate:
             return super().execute(task, timestamp)

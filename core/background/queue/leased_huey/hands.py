@@ -140,20 +140,17 @@ class Here:
         self.stalled = stalled
         self.held = Held(name)
         self._single: Single | None = None
-        self._pumped: Pumped | None = None
+        self.pumped: Pumped | None = None
+        """Where a consumer runs in this process."""
         self._users = 0
         self._heartbeat: Heartbeat | None = None
         self._lock = threading.RLock()
-
-    @property
-    def pumped(self) -> bool:
-        return self._pumped is not None
 
     def leased(self) -> Leased:
         return Leased(self.place.client(), self.name, self.process)
 
     def hands(self) -> Hands:
-        found = self._pumped
+        found = self.pumped
         if found is not None:
             return found
         self.live()
@@ -175,22 +172,22 @@ class Here:
         with self._lock:
             self.live()
             self._users += 1
-            if self._pumped is None:
-                self._pumped = Pumped(self.place, self.name, self.process, self.stalled)
-            self._pumped.pump.size = self._users
-            self._pumped.pump.ring()
+            if self.pumped is None:
+                self.pumped = Pumped(self.place, self.name, self.process, self.stalled)
+            self.pumped.pump.size = self._users
+            self.pumped.pump.ring()
 
     def leave(self) -> None:
         """One less; the last ends the pump."""
         with self._lock:
             self._users = max(0, self._users - 1)
-            if self._pumped is None or self._users:
+            if self.pumped is None or self._users:
                 return
         self.end()
 
     def end(self) -> None:
         with self._lock:
-            found, self._pumped, self._users = self._pumped, None, 0
+            found, self.pumped, self._users = self.pumped, None, 0
         if found is not None:
             found.end()
 

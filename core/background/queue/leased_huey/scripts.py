@@ -1,7 +1,8 @@
-"""What Huey keeps beside its queue, each step one script: results, revocations and locks in one hash, counters.
+"""What Huey keeps beside its queue by key, each step one script.
 
-``res`` is the hash, ``res_until`` (sorted set, by millisecond) when an entry of it lapses, ``chords`` the results of a
-chord's members until its callback has them. KEYS[1] is the prefix of all keys of the queue.
+``rev`` is a hash of revocations, ``res`` of all else, results and locks; ``res_until`` (sorted set, by millisecond)
+says when an entry of that lapses; ``chords`` has the results of members until their callback has them. KEYS[1] is the
+prefix of all keys of the queue.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from core.data import redis
 
 _BASE = """
-local RES, UNTIL = KEYS[1] .. 'res', KEYS[1] .. 'res_until'
+local RES, REV, UNTIL = KEYS[1] .. 'res', KEYS[1] .. 'rev', KEYS[1] .. 'res_until'
+local function place_of(key) return string.find(key, '^rt?:') and REV or RES end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for _, key in ipairs(redis.call('ZRANGEBYSCORE', UNTIL, '-inf', now)) do
@@ -18,15 +20,29 @@ for _, key in ipairs(redis.call('ZRANGEBYSCORE', UNTIL, '-inf', now)) do
 end
 """
 
-PUT = redis.script(_BASE + "redis.call('HSET', RES, ARGV[1], ARGV[2]) redis.call('ZREM', UNTIL, ARGV[1]) return 1")
+PUT = redis.script(
+    _BASE
+    + """
+redis.call('HSET', place_of(ARGV[1]), ARGV[1], ARGV[2])
+redis.call('ZREM', UNTIL, ARGV[1])
+return 1
+"""
+)
 
-PEEK = redis.script(_BASE + "return redis.call('HMGET', RES, unpack(ARGV))")
+PEEK = redis.script(
+    _BASE
+    + """
+local found = {}
+for at, key in ipairs(ARGV) do found[at] = redis.call('HGET', place_of(key), key) end
+return found
+"""
+)
 
 POP = redis.script(
     _BASE
     + """
-local value = redis.call('HGET', RES, ARGV[1])
-redis.call('HDEL', RES, ARGV[1])
+local value = redis.call('HGET', place_of(ARGV[1]), ARGV[1])
+redis.call('HDEL', place_of(ARGV[1]), ARGV[1])
 redis.call('ZREM', UNTIL, ARGV[1])
 return value
 """
@@ -36,7 +52,7 @@ return value
 PUT_IF_EMPTY = redis.script(
     _BASE
     + """
-if redis.call('HSETNX', RES, ARGV[1], ARGV[2]) == 0 then return 0 end
+if redis.call('HSETNX', place_of(ARGV[1]), ARGV[1], ARGV[2]) == 0 then return 0 end
 if tonumber(ARGV[3]) > 0 then redis.call('ZADD', UNTIL, now + ARGV[3], ARGV[1]) end
 return 1
 """
@@ -62,9 +78,9 @@ return 1
 """
 )
 
-ALL = redis.script(_BASE + "return redis.call('HGETALL', RES)")
+ALL = redis.script(_BASE + "return {redis.call('HGETALL', RES), redis.call('HGETALL', REV)}")
 
-SIZE = redis.script(_BASE + "return redis.call('HLEN', RES)")
+SIZE = redis.script(_BASE + "return redis.call('HLEN', RES) + redis.call('HLEN', REV)")
 
 # What is due by the clock of whoever asks.
 DUE = redis.script(

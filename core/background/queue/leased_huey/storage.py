@@ -62,7 +62,7 @@ class LeasedStorage(BaseStorage):
 
     @property
     def blocking(self) -> bool:
-        return self.here.pumped
+        return self.here.pumped is not None
 
     def close(self) -> bool:
         """Give back what this process has taken and not begun, and show no more signs of life."""
@@ -85,6 +85,11 @@ class LeasedStorage(BaseStorage):
 
     def settle(self, taken: Frame, done: Completion) -> Ended:
         return self.here.hands().settle(taken, done.effects, bool(done.told))
+
+    def any_revoked(self) -> bool:
+        """Whether a task that was taken now may be revoked: a pump is told so with what it takes."""
+        pumped = self.here.pumped
+        return pumped is None or pumped.pump.revoked > 0
 
     def give_back(self, taken: Frame) -> None:
         self.here.hands().settle(taken, [("back", "", taken.raw())], False)
@@ -205,11 +210,11 @@ class LeasedStorage(BaseStorage):
         return int(self._run(scripts.SIZE))
 
     def result_items(self) -> dict[str, bytes]:
-        found = self._run(scripts.ALL)
+        found = [part for each in self._run(scripts.ALL) for part in each]
         return {key.decode(): value for key, value in zip(found[::2], found[1::2], strict=True)}
 
     def flush_results(self) -> None:
-        self.place.client().delete(*(self.keys.prefix + name for name in ("res", "res_until", "chords")))
+        self.place.client().delete(*(self.keys.prefix + name for name in ("res", "rev", "res_until", "chords")))
 
     # -- counters, chords --
 
