@@ -18,7 +18,6 @@ from huey import signals
 from huey.api import Huey, Task
 from huey.utils import Error
 
-from core.background.queue import dead as dead_letters
 from core.background.queue.frames import Frame
 from core.background.queue.leased_huey.completion import Completion, completing, current, gathering
 from core.background.queue.leased_huey.consumer import LeasedConsumer
@@ -29,6 +28,7 @@ from core.background.queue.leased_huey.storage import LeasedStorage
 
 log = logging.getLogger(__name__)
 
+STALLED = "its process died or fell silent while it ran, again and again"
 AT_ONCE = datetime.fromtimestamp(0, UTC)
 
 
@@ -166,7 +166,7 @@ class LeasedHuey(Huey):
                 task = self.deserialize_task(taken.message)
             except Exception:  # it cannot be read: nobody waits for it
                 return
-            done = self._failed(task, RuntimeError(dead_letters.STALLED))
+            done = self._failed(task, RuntimeError(STALLED))
             done.told.clear()  # a pump's own thread is not for that
             self.storage.settle(self.storage.adopt(taken.message, task.priority), done)
 

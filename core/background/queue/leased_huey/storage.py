@@ -6,6 +6,7 @@ all of it or, where the lease was lost, none.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +17,8 @@ from typing import Any
 from huey.constants import EmptyData
 from huey.storage import BaseStorage
 
-from core.background.queue import leased, settling
-from core.background.queue.contents import RANKED
-from core.background.queue.frames import Frame, frame, head_of
+from core.background.queue import leased
+from core.background.queue.frames import RANKED, Frame, frame, head_of
 from core.background.queue.keys import Keys
 from core.background.queue.leased_huey import scripts
 from core.background.queue.leased_huey.completion import Completion, gathering
@@ -96,7 +96,9 @@ class LeasedStorage(BaseStorage):
 
     def bury(self, taken: Frame, why: str, *effects: leased.Effect) -> None:
         """Keep it with the dead, for somebody to look at."""
-        self.here.hands().settle(taken, [*settling.unreadable(taken, why), *effects], False)
+        told = json.dumps({"error": why, "ended_at": datetime.now(UTC).isoformat()}).encode()
+        kept = ("dead", taken.nonce, told + b"\n" + taken.raw())
+        self.here.hands().settle(taken, [kept, ("count", "failed", 1), *effects], False)
 
     # -- the queue --
 
