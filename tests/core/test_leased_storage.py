@@ -139,7 +139,12 @@ def test_a_task_that_nobody_knows_is_kept_with_the_dead(make: Callable[[], Lease
     other.task(name="unheard")(lambda: None)()
     with pytest.raises(Exception, match="not found"):
         huey.dequeue()
-    assert [told for _, told in contents.dead(NAME) if b"unheard" in told]
+    [(key, why)] = huey.storage.dead().items()
+    assert "unheard" in why
+    assert huey.storage.replay(key)
+    assert not huey.storage.replay(key)
+    run(other)
+    assert huey.storage.dead() == {}
 
 
 def test_a_result_that_json_cannot_carry_is_told_to_whoever_waits(huey: LeasedHuey) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from huey.constants import EmptyData
 from huey.storage import BaseStorage
 
-from core.background.queue import leased
+from core.background.queue import leased, scripts as queue_scripts
 from core.background.queue.frames import RANKED, Frame, frame, head_of
 from core.background.queue.keys import Keys
 from core.background.queue.leased_huey import scripts
@@ -99,6 +99,20 @@ class LeasedStorage(BaseStorage):
         told = json.dumps({"error": why, "ended_at": datetime.now(UTC).isoformat()}).encode()
         kept = ("dead", taken.nonce, told + b"\n" + taken.raw())
         self.here.hands().settle(taken, [kept, ("count", "failed", 1), *effects], False)
+
+    def dead(self) -> dict[str, str]:
+        """By key, why each was given up; nothing for those whose processes died again and again."""
+        found: Any = self.place.client().hgetall(self.keys.dead)
+        told = {key.decode(): value.partition(b"\n")[0] for key, value in found.items()}
+        return {key: json.loads(record)["error"] if record else "" for key, record in told.items()}
+
+    def replay(self, key: str) -> bool:
+        """Put one of the dead on the queue again; False where it is not there."""
+        value: Any = self.place.client().hget(self.keys.dead, key)
+        if value is None:
+            return False
+        kept = Frame.read(value.partition(b"\n")[2])
+        return bool(self._run(queue_scripts.REPLAY, key, frame(kept.message, kept.head)))
 
     # -- the queue --
 
