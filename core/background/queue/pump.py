@@ -29,13 +29,24 @@ FRESH = 0.6
 """The part of a lease after which nothing that is leased is begun before the lease was renewed."""
 
 
-class Pump:
-    """Takes at most ``size`` jobs at once off one queue, and ``ahead`` more that wait here for a hand."""
+AHEAD, MOST_AHEAD = 0.025, 200
+"""Seconds within which what is taken ahead will have been begun, as things go; and how much that is at most."""
+STALE = 1.0
+"""Seconds without a free hand after which what was taken ahead is left to others."""
 
-    def __init__(self, queue: Leased, size: int, ahead: int = 0) -> None:
+
+class Pump:
+    """Has at most ``size`` jobs of one queue running, and ``ahead`` more that wait here for a hand.
+
+    Without ``ahead`` that follows the pace: where a job takes a second none is taken early, and where thousands are
+    done in one, a step brings many.
+    """
+
+    def __init__(self, queue: Leased, size: int, ahead: int | None = None) -> None:
         self.queue = queue
         self.size = size
-        self.ahead = ahead
+        self._fixed = ahead
+        self._pace = self._stepped = self._moved = 0.0
         self.ending = False
         self.away = False
         self.revoked = 0
@@ -71,6 +82,7 @@ class Pump:
             frame = self._ready.popleft()
         except IndexError:  # another was faster
             return None
+        self._moved = time.monotonic()
         self._running[frame.nonce] = frame
         if not self._ready:
             self._wake.set()
@@ -117,11 +129,14 @@ class Pump:
     def end(self) -> None:
         """Take nothing more; give back what nobody has begun."""
         self.ending = True
+        self._give_back_ready()
+        self._some.set()
+        self._wake.set()
+
+    def _give_back_ready(self) -> None:
         with suppress(IndexError):  # a hand that is a thread may take the last
             while self._ready:
                 self.give_back(self._ready.pop())  # the last first: each goes before the others
-        self._some.set()
-        self._wake.set()
 
     def give_back_running(self) -> None:
         """What is not done goes back, for whoever does it cannot be waited for."""
@@ -149,8 +164,10 @@ class Pump:
 
     def _step(self) -> float:
         """One step; answers how long there is nothing to do."""
-        wanted = 0 if self.ending else max(0, self.size + self.ahead - len(self._running) - len(self._ready))
+        self._leave_stale()
         sent, began = self._taken_out(), time.monotonic()
+        self._keep_pace(len(sent), began)
+        wanted = self._wanted()
         try:
             step = self.queue.step(wanted, sent)
         except RedisError:
@@ -177,9 +194,27 @@ class Pump:
         """What there is to settle; whatever comes meanwhile goes with the next step."""
         return [self._settled.popleft() for _ in range(len(self._settled))]
 
+    def _keep_pace(self, settled: int, now: float) -> None:
+        """How many are done in a second, of late."""
+        passed = max(now - self._stepped, 1e-6)
+        self._pace += (settled / passed - self._pace) * min(1.0, passed / 0.25)
+        self._stepped = now
+
+    def _wanted(self) -> int:
+        if self.ending:
+            return 0
+        ahead = min(MOST_AHEAD, int(self._pace * AHEAD)) if self._fixed is None else self._fixed
+        return max(0, self.size + ahead - len(self._running) - len(self._ready))
+
+    def _leave_stale(self) -> None:
+        """All hands have long jobs, against what the pace had promised."""
+        if self._fixed is None and self._ready and time.monotonic() - self._moved > STALE:
+            self._give_back_ready()
+
     def _offer(self, frames: list[Frame]) -> None:
         if frames:
             self._ready.extend(frames)
+            self._moved = time.monotonic()
             self._some.set()
         if self.ending:
             self.end()

@@ -25,6 +25,8 @@ PUT = redis.script(
     + """
 redis.call('HSET', place_of(ARGV[1]), ARGV[1], ARGV[2])
 redis.call('ZREM', UNTIL, ARGV[1])
+-- Pumps look at once: they have tasks that nobody has begun.
+if place_of(ARGV[1]) == REV then redis.call('PUBLISH', 'pb:q:bell', string.match(KEYS[1], '{(.*)}')) end
 return 1
 """
 )
