@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable
 from random import Random
@@ -13,6 +14,7 @@ import pytest
 from flask import Flask
 from huey.api import chord
 from huey_consumers import SECRET, Start, shop
+from redis_cable import Cable
 from throwaway import eventually
 
 from core.background.queue import LeasedHuey, contents
@@ -93,6 +95,37 @@ def test_nothing_is_lost_when_consumers_are_killed(
     assert sum(told("total").values()) - 20 <= kills * HANDS
     assert list(contents.dead(NAME)) == []
     huey.storage.close()
+
+
+def test_lost_replies_lose_no_task_and_do_none_twice(servers: TestServers, ctx: Flask) -> None:
+    noted, followed = Counter[int](), Counter[int]()
+    with Cable(servers.redis_url) as cable:
+        huey = LeasedHuey("shop", url=cable.url(), secret=SECRET, results=False)
+
+        @huey.task()
+        def follow(number: int) -> None:
+            followed[number] += 1
+
+        @huey.task()
+        def note(number: int) -> int:
+            noted[number] += 1
+            return number
+
+        for number in range(600):
+            huey.enqueue(note.s(number).then(follow))
+        consumer = huey.create_consumer(workers=HANDS, periodic=False, check_worker_health=False)
+        consumer.start()
+        for _ in range(5):
+            before = noted.total()
+            eventually(lambda wanted=before: noted.total() > wanted)
+            cable.muted = True
+            time.sleep(0.05)
+            cable.cut()
+            cable.mend()
+        eventually(gone)
+        consumer.stop(graceful=True)
+    assert noted == Counter(dict.fromkeys(range(600), 1))
+    assert followed == noted
 
 
 SLOW = """\

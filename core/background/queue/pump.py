@@ -77,6 +77,10 @@ class Pump:
                 return None
         return None
 
+    def hold(self, frame: Frame) -> None:
+        """It is leased by other means, and settled here."""
+        self._running[frame.nonce] = frame
+
     def _next(self) -> Frame | None:
         try:
             frame = self._ready.popleft()

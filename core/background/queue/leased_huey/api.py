@@ -24,7 +24,7 @@ from core.background.queue.leased_huey.consumer import LeasedConsumer
 from core.background.queue.leased_huey.owned_lock import OwnedLock
 from core.background.queue.leased_huey.places import OfItsOwn, OfTheBoard, Place
 from core.background.queue.leased_huey.signed_json import Gathered, SignedJson
-from core.background.queue.leased_huey.storage import LeasedStorage
+from core.background.queue.leased_huey.storage import LeasedStorage, framed
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +216,7 @@ class LeasedHuey(Huey):
             callback.resolve_expires(self.utc)
         message = self.serialize_task(callback)
         done.effects.append(("member", f"{config.cid}:{config.idx}", self.serializer.serialize(value)))
-        self.storage.fire(f"{config.cid}:{config.size}", message, callback.priority)
+        done.effects.append(("fire", f"{config.cid}:{config.size}", framed(message, callback.priority)))
 
         def enqueued(fired: bool) -> None:
             if fired:

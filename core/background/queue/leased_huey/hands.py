@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from core.background.queue import leased
@@ -13,7 +15,7 @@ from core.background.queue.bell import Bell
 from core.background.queue.frames import Frame
 from core.background.queue.heartbeat import Heartbeat
 from core.background.queue.keys import Keys
-from core.background.queue.leased import Effect, Leased, Settled
+from core.background.queue.leased import Effect, Leased, Settled, Step
 from core.background.queue.leased_huey import scripts
 from core.background.queue.leased_huey.places import Place
 from core.background.queue.neighbours import me
@@ -40,32 +42,76 @@ class Ended(NamedTuple):
 
 
 class Hands(Protocol):
+    queue: Leased
+
     def take(self) -> Frame | None: ...
+
+    def hold(self, frame: Frame) -> None:
+        """It is leased by other means."""
 
     def settle(self, frame: Frame, effects: Sequence[Effect], wait: bool) -> Ended: ...
 
 
 class Single:
-    """Each taking and each settling is a step of its own, as for a script that works off what there is."""
+    """Each taking and each settling is a step of its own, as for a script that works off what there is.
+
+    After an error nobody knows whether the step was done: what was to be settled is sent again with the next, and what
+    Redis says that we hold and we do not know of was taken by it.
+    """
 
     def __init__(self, queue: Leased, stalled: Stalled) -> None:
         self.queue = queue
         self.stalled = stalled
+        self._found: deque[Frame] = deque()
+        self._running: set[bytes] = set()
+        self._unsettled: list[Settled] = []
+        self._in_doubt = False
         self._reap_at = 0.0
+        self._lock = threading.Lock()
 
     def take(self) -> Frame | None:
-        now = time.monotonic()
-        if now >= self._reap_at:
-            self._reap_at = now + REAP_EVERY
-            self.queue.expire_gone()
-            for dead, frames in enumerate(self.queue.reap()):
-                for frame in frames:
-                    self.stalled(frame, bool(dead))
-        return next(iter(self.queue.step(1).taken), None)
+        self._reap()
+        with self._lock:
+            if not self._found:
+                self._found.extend(self._step(1).taken)
+            if self._in_doubt:
+                known = self._running | {frame.nonce for frame in self._found}
+                self._found.extend(frame for frame in self.queue.held() if frame.nonce not in known)
+                self._in_doubt = False
+            if not self._found:
+                return None
+            frame = self._found.popleft()
+            self._running.add(frame.nonce)
+            return frame
+
+    def hold(self, frame: Frame) -> None:
+        self._running.add(frame.nonce)
 
     def settle(self, frame: Frame, effects: Sequence[Effect], wait: bool) -> Ended:
-        step = self.queue.step(0, [Settled.of(frame, *effects)])
-        return Ended(not step.lost, bool(step.fired))
+        with self._lock:
+            self._unsettled.append(Settled.of(frame, *effects))
+            step = self._step(0)
+        return Ended(frame.nonce not in step.lost, frame.nonce in step.fired)
+
+    def _step(self, wanted: int) -> Step:
+        try:
+            step = self.queue.step(wanted, self._unsettled)
+        except Exception:
+            self._in_doubt = True
+            raise
+        self._running -= {each.nonce for each in self._unsettled}
+        self._unsettled = []
+        return step
+
+    def _reap(self) -> None:
+        now = time.monotonic()
+        if now < self._reap_at:
+            return
+        self._reap_at = now + REAP_EVERY
+        self.queue.expire_gone()
+        for dead, frames in enumerate(self.queue.reap()):
+            for frame in frames:
+                self.stalled(frame, bool(dead))
 
 
 class Pumped:
@@ -73,7 +119,8 @@ class Pumped:
 
     def __init__(self, place: Place, name: str, process: str, stalled: Stalled) -> None:
         self.client, listening = place.dedicated(TIMEOUT), place.dedicated(TIMEOUT)
-        self.pump = Pump(Leased(self.client, name, process), 0)
+        self.queue = Leased(self.client, name, process)
+        self.pump = Pump(self.queue, 0)
         self.pump.on_stalled = stalled
         self.bell = Bell(listening)
         self.bell.ring = {name: self.pump.ring}
@@ -82,6 +129,9 @@ class Pumped:
 
     def take(self) -> Frame | None:
         return self.pump.take()
+
+    def hold(self, frame: Frame) -> None:
+        self.pump.hold(frame)
 
     def settle(self, frame: Frame, effects: Sequence[Effect], wait: bool) -> Ended:
         if not wait:
@@ -108,7 +158,7 @@ class Pumped:
             log.warning("what a consumer had done is not all settled: it may be done again")
         self.bell.stop()
         try:
-            self.pump.queue.leave()
+            self.queue.leave()
         except Exception as exc:
             log.warning("the leases of this consumer will lapse by themselves: %s", exc)
         self.client.close()
@@ -131,12 +181,13 @@ class Held:
 
 
 class Here:
-    """What one process has of one queue: its name there, its signs of life, its hands."""
+    """What one process has of one queue: its signs of life, its locks, its hands."""
 
     def __init__(self, place: Place, name: str, stalled: Stalled) -> None:
         self.place = place
         self.name = name
-        self.process = me()
+        # Each kind of hands has leases of its own, which the other must not take for lost.
+        self.names = {"single": me(), "pumped": me()}
         self.stalled = stalled
         self.held = Held(name)
         self._single: Single | None = None
@@ -146,16 +197,13 @@ class Here:
         self._heartbeat: Heartbeat | None = None
         self._lock = threading.RLock()
 
-    def leased(self) -> Leased:
-        return Leased(self.place.client(), self.name, self.process)
-
     def hands(self) -> Hands:
         found = self.pumped
         if found is not None:
             return found
         self.live()
         if self._single is None:
-            self._single = Single(self.leased(), self.stalled)
+            self._single = Single(Leased(self.place.client(), self.name, self.names["single"]), self.stalled)
         return self._single
 
     def live(self) -> None:
@@ -164,7 +212,9 @@ class Here:
             if self._heartbeat is None:
                 client = self.place.dedicated(TIMEOUT)
                 self.held.client = client
-                self._heartbeat = Heartbeat([Leased(client, self.name, self.process), self.held])
+                self._heartbeat = Heartbeat(
+                    [*(Leased(client, self.name, each) for each in self.names.values()), self.held]
+                )
                 self._heartbeat.start()
 
     def arrive(self) -> None:
@@ -173,7 +223,7 @@ class Here:
             self.live()
             self._users += 1
             if self.pumped is None:
-                self.pumped = Pumped(self.place, self.name, self.process, self.stalled)
+                self.pumped = Pumped(self.place, self.name, self.names["pumped"], self.stalled)
             self.pumped.pump.size = self._users
             self.pumped.pump.ring()
 
@@ -192,7 +242,11 @@ class Here:
             found.end()
 
     def close(self) -> None:
+        """Whatever is taken and not settled is others' at once."""
         self.end()
+        if self._single is not None:
+            with suppress(Exception):  # it lapses by itself
+                self._single.queue.leave()
         if self._heartbeat is not None:
             self._heartbeat.stop()
             self._heartbeat = None

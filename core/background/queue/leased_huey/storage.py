@@ -65,7 +65,7 @@ class LeasedStorage(BaseStorage):
         return self.here.pumped is not None
 
     def close(self) -> bool:
-        """Give back what this process has taken and not begun, and show no more signs of life."""
+        """Show no more signs of life: what this process has taken is others' at once."""
         if (here := self._here.pop(os.getpid(), None)) is not None:
             here.close()
         return True
@@ -77,10 +77,10 @@ class LeasedStorage(BaseStorage):
 
     def adopt(self, message: bytes, priority: float | None) -> Frame:
         """A lease for a task that never was on the queue."""
-        raw = frame(message, _head(priority))
-        found, here = Frame.read(raw), self.here
-        here.live()
-        self._run(scripts.ADOPT, here.process, int(leased.LEASE * 1000), found.nonce, raw)
+        raw = framed(message, priority)
+        found, hands = Frame.read(raw), self.here.hands()
+        hands.hold(found)
+        self._run(scripts.ADOPT, hands.queue.process, int(leased.LEASE * 1000), found.nonce, raw)
         return found
 
     def settle(self, taken: Frame, done: Completion) -> Ended:
@@ -118,11 +118,11 @@ class LeasedStorage(BaseStorage):
 
     def enqueue(self, data: bytes, priority: float | None = None) -> None:
         nonce = _nonce.get()
-        raw = frame(data, _head(priority), nonce)
+        raw = framed(data, priority, nonce)
         if (done := gathering()) is not None:
             done.effects.append(("put", 0, raw))
             return
-        self._leased().push([(0, raw)], once=nonce is not None)
+        leased.Leased(self.place.client(), self.queue, "").push([(0, raw)], once=nonce is not None)
 
     def dequeue(self) -> bytes | None:
         """For good: bytes have no lease. ``LeasedHuey.dequeue`` takes tasks that come back if they are not done."""
@@ -151,7 +151,7 @@ class LeasedStorage(BaseStorage):
     # -- the schedule --
 
     def add_to_schedule(self, data: bytes, ts: datetime, priority: float | None = None) -> None:
-        raw = frame(data, _head(priority))
+        raw = framed(data, priority)
         if (done := gathering()) is not None:
             done.effects.append(("put", self._milliseconds(ts), raw))
             return
@@ -240,11 +240,6 @@ class LeasedStorage(BaseStorage):
         members = [f"{chord}:{member}" for member in range(size)]
         return list(client.hmget(self.keys.prefix + "chords", members)) if members else []
 
-    def fire(self, chord: str, message: bytes, priority: float | None) -> None:
-        """Have the callback follow from the member that is being settled, if it is the last."""
-        if (done := gathering()) is not None:
-            done.effects.append(("fire", chord, frame(message, _head(priority))))
-
     def incr(self, key: Key, amount: int = 1) -> int:
         return int(self.place.client().hincrby(self._counters, key, amount))
 
@@ -258,15 +253,12 @@ class LeasedStorage(BaseStorage):
     def _counters(self) -> str:
         return self.keys.prefix + "counters"
 
-    def _leased(self) -> leased.Leased:
-        return self.here.leased()
-
     def _run(self, script: Any, *args: Any) -> Any:
         return script(keys=[self.keys.prefix], args=args, using=self.place.client())
 
 
-def _head(priority: float | None) -> bytes:
-    return head_of(round(priority or 0))
+def framed(message: bytes, priority: float | None, nonce: bytes | None = None) -> bytes:
+    return frame(message, head_of(round(priority or 0)), nonce)
 
 
 def _messages(frames: Sequence[bytes]) -> list[bytes]:
