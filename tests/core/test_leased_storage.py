@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -168,6 +169,34 @@ def test_a_result_that_json_cannot_carry_is_told_to_whoever_waits(huey: LeasedHu
     with pytest.raises(TaskException, match="cannot go into JSON"):
         result()
     assert len(list(contents.dead(NAME))) == 1
+
+
+def test_a_task_that_exits_does_so_once(huey: LeasedHuey) -> None:
+    result = huey.task(name="leave")(lambda: sys.exit(3))()
+    with pytest.raises(SystemExit):
+        run(huey)
+    with pytest.raises(TaskException, match="SystemExit"):
+        result()
+    assert huey.dequeue() is None
+
+
+def test_what_was_taken_before_a_consumer_began_here_ends_all_the_same(huey: LeasedHuey) -> None:
+    result = huey.add(1, 2)
+    task = huey.dequeue()
+    consumer = huey.create_consumer(periodic=False)
+    consumer.start()
+    eventually(lambda: huey.storage.blocking)
+    huey.execute(task)
+    consumer.stop(graceful=True)
+    assert result() == 3
+    assert left(huey) == set()
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("name", ["", "two words", "{", "x" * 65])
+def test_names_that_redis_could_not_tell_apart_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="no name"):
+        LeasedHuey(name)
 
 
 def test_a_dead_mans_job_is_dead_after_a_few_times(huey: LeasedHuey) -> None:

@@ -19,8 +19,10 @@ from huey.api import Huey, Task
 from huey.utils import Error
 
 from core.background.queue.frames import Frame
+from core.background.queue.keys import OF_HUEY
 from core.background.queue.leased_huey.completion import Completion, completing, current, gathering
 from core.background.queue.leased_huey.consumer import LeasedConsumer
+from core.background.queue.leased_huey.hands import Taken
 from core.background.queue.leased_huey.owned_lock import OwnedLock
 from core.background.queue.leased_huey.places import OfItsOwn, OfTheBoard, Place
 from core.background.queue.leased_huey.signed_json import Gathered, SignedJson
@@ -44,6 +46,8 @@ class LeasedHuey(Huey):
     ) -> None:
         if (url is None) != (secret is None):
             raise ValueError("give both, url and secret, or neither for those of the board")
+        if not OF_HUEY.fullmatch(f"huey.{name}"):
+            raise ValueError(f"{name!r} is no name for a LeasedHuey: take letters, digits, _, - and ., at most 64")
         self.place: Place = OfTheBoard() if url is None or secret is None else OfItsOwn(url, secret)
         super().__init__(name, serializer=SignedJson(self.place), storage_class=LeasedStorage, **options)
 
@@ -67,12 +71,12 @@ class LeasedHuey(Huey):
         if taken is None:
             return None
         try:
-            task = self.deserialize_task(taken.message)
+            task = self.deserialize_task(taken.frame.message)
         except Exception as exc:
             log.error("a task cannot be read and is kept with the dead: %s", exc, extra={"queue": self.name})
             self.storage.bury(taken, f"{type(exc).__name__}: {exc}")
             raise
-        task.frame = taken
+        task.taken = taken
         return task
 
     def deserialize_task(self, data: bytes) -> Task:
@@ -104,21 +108,21 @@ class LeasedHuey(Huey):
     # -- executing --
 
     def is_revoked(self, task: Any, timestamp: datetime | None = None, peek: bool = True) -> bool:
-        if current() is not None and not self.storage.any_revoked():
+        if gathering() is not None and not self.storage.any_revoked():
             return False
         return bool(super().is_revoked(task, timestamp, peek))
 
     def execute(self, task: Task, timestamp: datetime | None = None) -> Any:
         if self.immediate:
             return super().execute(task, timestamp)
-        taken = task.__dict__.pop("frame", None) or self.storage.adopt(self.serialize_task(task), task.priority)
+        taken = task.__dict__.pop("taken", None) or self.storage.adopt(self.serialize_task(task), task.priority)
         done = Completion()
         if gathered := task.__dict__.pop("gathered", None):
             done.effects.append(("gathered", *gathered))
         with completing(done):
             try:
                 value = super().execute(task, timestamp)
-            except Exception as exc:
+            except (Exception, SystemExit) as exc:
                 self._cannot_end(task, taken, exc)
                 raise
             except BaseException:
@@ -130,7 +134,7 @@ class LeasedHuey(Huey):
         self._end(task, taken, done)
         return value
 
-    def _end(self, task: Task, taken: Frame, done: Completion) -> None:
+    def _end(self, task: Task, taken: Taken, done: Completion) -> None:
         ours, fired = self.storage.settle(taken, done)
         if not ours:
             log.warning("a task was done by us and is somebody else's by now", extra={"task": task.id})
@@ -138,13 +142,13 @@ class LeasedHuey(Huey):
         for tell in done.told:
             tell(fired)
 
-    def _cannot_end(self, task: Task, taken: Frame, exc: Exception) -> None:
-        """Such as a result that JSON cannot carry: whoever waits for it is told, and the task is kept."""
+    def _cannot_end(self, task: Task, taken: Taken, exc: BaseException) -> None:
+        """A result that JSON cannot carry, or a call of ``exit``: whoever waits is told, and the task is kept."""
         done = self._failed(task, exc)
         log.error("a task ran, but what follows cannot be stored: it is kept with the dead: %s", exc)
         self.storage.bury(taken, f"{type(exc).__name__}: {exc}", *done.effects)
 
-    def _failed(self, task: Task, exc: Exception) -> Completion:
+    def _failed(self, task: Task, exc: BaseException) -> Completion:
         """What follows for those who wait for its result, or for its chord."""
         done = Completion()
         error = Error(self.build_error_result(task, exc))
@@ -192,8 +196,12 @@ class LeasedHuey(Huey):
         if signal in (signals.SIGNAL_EXECUTING, signals.SIGNAL_INTERRUPTED):
             with _theirs():
                 emit()
-        elif any(self._signal.receivers.get(which) for which in (signal, "any")):
+        elif self._heard(signal):
             self._then(emit)
+
+    def _heard(self, signal: str) -> bool:
+        """Whether anybody listens; if not, nobody waits for the step either."""
+        return any(self._signal.receivers.get(which) for which in (signal, "any"))
 
     def _then(self, tell: Any) -> None:
         """Now or, while a task ends, when that is settled."""
@@ -222,7 +230,7 @@ class LeasedHuey(Huey):
             if fired:
                 self._emit(signals.SIGNAL_ENQUEUED, self.deserialize_task(message))
 
-        if self._signal.receivers:
+        if self._heard(signals.SIGNAL_ENQUEUED):
             done.told.append(enqueued)
 
 

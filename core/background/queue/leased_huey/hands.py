@@ -52,6 +52,16 @@ class Hands(Protocol):
     def settle(self, frame: Frame, effects: Sequence[Effect], wait: bool) -> Ended: ...
 
 
+class Taken(NamedTuple):
+    """A frame, and the hands that have it: nobody else can settle it."""
+
+    frame: Frame
+    hands: Hands
+
+    def settle(self, *effects: Effect, wait: bool = False) -> Ended:
+        return self.hands.settle(self.frame, effects, wait)
+
+
 class Single:
     """Each taking and each settling is a step of its own, as for a script that works off what there is.
 
@@ -212,9 +222,8 @@ class Here:
             if self._heartbeat is None:
                 client = self.place.dedicated(TIMEOUT)
                 self.held.client = client
-                self._heartbeat = Heartbeat(
-                    [*(Leased(client, self.name, each) for each in self.names.values()), self.held]
-                )
+                leases = [Leased(client, self.name, name) for name in self.names.values()]
+                self._heartbeat = Heartbeat([*leases, self.held])
                 self._heartbeat.start()
 
     def arrive(self) -> None:

@@ -22,7 +22,7 @@ from core.background.queue.frames import RANKED, Frame, frame, head_of
 from core.background.queue.keys import Keys
 from core.background.queue.leased_huey import scripts
 from core.background.queue.leased_huey.completion import Completion, gathering
-from core.background.queue.leased_huey.hands import Ended, Here, Stalled
+from core.background.queue.leased_huey.hands import Ended, Here, Stalled, Taken
 from core.background.queue.leased_huey.places import Place
 
 Key = str | bytes
@@ -72,33 +72,35 @@ class LeasedStorage(BaseStorage):
 
     # -- leases --
 
-    def take(self) -> Frame | None:
-        return self.here.hands().take()
+    def take(self) -> Taken | None:
+        hands = self.here.hands()
+        found = hands.take()
+        return None if found is None else Taken(found, hands)
 
-    def adopt(self, message: bytes, priority: float | None) -> Frame:
+    def adopt(self, message: bytes, priority: float | None) -> Taken:
         """A lease for a task that never was on the queue."""
         raw = framed(message, priority)
-        found, hands = Frame.read(raw), self.here.hands()
-        hands.hold(found)
-        self._run(scripts.ADOPT, hands.queue.process, int(leased.LEASE * 1000), found.nonce, raw)
-        return found
+        taken = Taken(Frame.read(raw), self.here.hands())
+        taken.hands.hold(taken.frame)
+        self._run(scripts.ADOPT, taken.hands.queue.process, int(leased.LEASE * 1000), taken.frame.nonce, raw)
+        return taken
 
-    def settle(self, taken: Frame, done: Completion) -> Ended:
-        return self.here.hands().settle(taken, done.effects, bool(done.told))
+    def settle(self, taken: Taken, done: Completion) -> Ended:
+        return taken.settle(*done.effects, wait=bool(done.told))
 
     def any_revoked(self) -> bool:
         """Whether a task that was taken now may be revoked: a pump is told so with what it takes."""
         pumped = self.here.pumped
         return pumped is None or pumped.pump.revoked > 0
 
-    def give_back(self, taken: Frame) -> None:
-        self.here.hands().settle(taken, [("back", "", taken.raw())], False)
+    def give_back(self, taken: Taken) -> None:
+        taken.settle(("back", "", taken.frame.raw()))
 
-    def bury(self, taken: Frame, why: str, *effects: leased.Effect) -> None:
+    def bury(self, taken: Taken, why: str, *effects: leased.Effect) -> None:
         """Keep it with the dead, for somebody to look at."""
         told = json.dumps({"error": why, "ended_at": datetime.now(UTC).isoformat()}).encode()
-        kept = ("dead", taken.nonce, told + b"\n" + taken.raw())
-        self.here.hands().settle(taken, [kept, ("count", "failed", 1), *effects], False)
+        kept = ("dead", taken.frame.nonce, told + b"\n" + taken.frame.raw())
+        taken.settle(kept, ("count", "failed", 1), *effects)
 
     def dead(self) -> dict[str, str]:
         """By key, why each was given up; nothing for those whose processes died again and again."""
@@ -129,8 +131,8 @@ class LeasedStorage(BaseStorage):
         taken = self.take()
         if taken is None:
             return None
-        self.here.hands().settle(taken, (), False)
-        return taken.message
+        taken.settle()
+        return taken.frame.message
 
     def queue_size(self) -> int:
         client: Any = self.place.client()
