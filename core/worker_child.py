@@ -1,0 +1,21 @@
+"""The template of a worker's processes for jobs that compute. ``python -m core.worker_child N``, N being a socket.
+
+A worker starts it when it first needs it; gevent patches nothing here.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+from core.app import boot
+from core.background.queue.template import serve
+
+
+def main() -> None:
+    with socket.socket(fileno=int(sys.argv[1])) as control:
+        serve(boot("worker"), control)
+
+
+if __name__ == "__main__":
+    main()
