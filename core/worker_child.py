@@ -14,6 +14,7 @@ from core.background.queue.template import serve
 
 def main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as control:
+        control.setblocking(True)  # gevent made it otherwise
         serve(boot("worker"), control)
 
 

@@ -29,6 +29,7 @@ TASKS = """\
     import re
     import sys
     import time
+    from gevent import monkey
     from core.background import task
     from core.background.queue import children, consumer
     from core.data import redis
@@ -55,7 +56,7 @@ TASKS = """\
     @public
     @in_steps
     def tell() -> None:
-        say("patched" if "gevent" in sys.modules else "plain")
+        say("patched" if monkey.is_module_patched("time") else "plain")
 
     @task(queue="images", kind="process", timeout=1, retries=0)
     @public

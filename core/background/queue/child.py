@@ -26,6 +26,7 @@ def run(app: Flask, seat: socket.socket, parent: int) -> NoReturn:
     status = 1
     try:
         end_with(parent)
+        seat.setblocking(True)  # gevent made it otherwise
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         _serve(app, seat)

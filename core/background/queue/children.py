@@ -56,11 +56,9 @@ class Child:
         return pipe.receive(self.seat)
 
     def bury(self, status: int | None) -> None:
-        """It has ended. What it answered before can still be read, even if something that it started lives on."""
+        """It has ended, and what it had started has been killed: whoever waits for its answer finds it closed."""
         self.born.set(0)
         self.ended.set(status)
-        with contextlib.suppress(OSError):  # closed already
-            self.seat.shutdown(socket.SHUT_RDWR)
 
     def ending(self) -> str:
         """How it ended, in words."""
@@ -121,7 +119,7 @@ class Template:
     def close(self) -> None:
         """It ends, and its children are killed."""
         with contextlib.suppress(OSError):
-            self._control.shutdown(socket.SHUT_RDWR)
+            self._control.shutdown(socket.SHUT_WR)
 
     def _listen(self) -> None:
         while (record := pipe.exactly(self._control, pipe.RECORD.size)) is not None:
