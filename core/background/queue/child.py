@@ -22,7 +22,7 @@ _decoder = msgspec.json.Decoder(Envelope)
 
 
 def run(app: Flask, seat: socket.socket, parent: int) -> NoReturn:
-    """Begin and end as a process; called right after the fork. No connection was open then: each child opens its own."""
+    """Begin and end as a process; called right after the fork, when no connection is open yet."""
     status = 1
     try:
         end_with(parent)

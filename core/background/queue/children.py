@@ -30,7 +30,7 @@ BOOT = 60.0
 DYING = 5.0
 """Seconds for a killed child to be buried; after them the template is killed, and all of its children with it."""
 POOL = 2
-"""Connections to PostgreSQL, at most, of one child: its job has one, and what opens a unit of its own another."""
+"""Connections to PostgreSQL, at most, of one child: its job's, and that of a unit apart (as in ``core.ops.budget``)."""
 
 
 class NoChild(Exception):
