@@ -60,7 +60,7 @@ STEP = redis.script(
     + """
 -- ARGV: process, milliseconds of lease, wanted, records kept of done and failed, how many tallies follow, those (where,
 -- what, how many), then for each settled job its nonce, how many effects follow, and those: an operation and two
--- arguments.
+-- arguments. ``done`` and ``failed`` are counted, with what is told of each.
 local LEASES, process, wanted = P .. 'p:' .. ARGV[1], ARGV[1], tonumber(ARGV[3])
 local DONE, FAILED = P .. 'done', P .. 'failed'
 
@@ -68,8 +68,7 @@ local DONE, FAILED = P .. 'done', P .. 'failed'
 redis.call('HDEL', STALLS, '')
 local known = redis.call('ZSCORE', PROCS, process)
 
-local at, well = 7 + 3 * tonumber(ARGV[6]), false
-local lost = {}
+local at, done, failed, lost = 7 + 3 * tonumber(ARGV[6]), {}, {}, {}
 while at <= #ARGV do
   local nonce, effects = ARGV[at], tonumber(ARGV[at + 1])
   local mine = redis.call('HDEL', LEASES, nonce) == 1
@@ -83,13 +82,8 @@ while at <= #ARGV do
     elseif what == 'back' then offer(second, true)
     elseif what == 'put' then place(first, second)
     elseif what == 'count' then redis.call('HINCRBY', STAT, first, second)
-    elseif what == 'done' then
-      well = true
-      redis.call('LPUSH', DONE, second)
-      redis.call('LTRIM', DONE, 0, ARGV[4] - 1)
-    elseif what == 'failed' then
-      redis.call('LPUSH', FAILED, second)
-      redis.call('LTRIM', FAILED, 0, ARGV[5] - 1)
+    elseif what == 'done' then done[#done + 1] = second
+    elseif what == 'failed' then failed[#failed + 1] = second
     elseif what == 'free' then
       if redis.call('GET', first) == second then redis.call('DEL', first) end
     elseif what == 'dead' then
@@ -107,6 +101,15 @@ while at <= #ARGV do
   end
   at = at + 2 + effects * 3
 end
+local function keep(records, key, counter, many)
+  if #records == 0 then return end
+  redis.call('HINCRBY', STAT, counter, #records)
+  redis.call('LPUSH', key, unpack(records))
+  redis.call('LTRIM', key, 0, many - 1)
+end
+keep(done, DONE, 'completed', ARGV[4])
+keep(failed, FAILED, 'failed', ARGV[5])
+local well = #done > 0
 local hour
 for tally = 7, 4 + 3 * tonumber(ARGV[6]), 3 do
   redis.call('HINCRBY', P .. ARGV[tally], ARGV[tally + 1], ARGV[tally + 2])

@@ -49,9 +49,8 @@ def effects_of(taken: Frame, outcome: Outcome) -> list[Effect]:
             *free,
             ("dead", taken.nonce, told + b"\n" + taken.raw()),
             ("failed", "", told),
-            ("count", "failed", 1),
         ]
-    return [*free, ("done", "", told), ("count", "completed", 1)]
+    return [*free, ("done", "", told)]
 
 
 def _free(outcome: Outcome) -> list[Effect]:
