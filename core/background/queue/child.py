@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 import socket
 from typing import NoReturn
@@ -11,7 +12,7 @@ from typing import NoReturn
 import msgspec
 from flask import Flask
 
-from core.background.queue import pipe
+from core.background.queue import lines, pipe
 from core.background.queue.orphans import end_with
 from core.background.queue.running import attempt
 from core.data.outbox import Envelope
@@ -42,6 +43,12 @@ def run(app: Flask, seat: socket.socket, parent: int) -> NoReturn:
 
 
 def _serve(app: Flask, seat: socket.socket) -> None:
-    while (message := pipe.receive(seat)) is not None:
+    while (message := _next(seat)) is not None:
         outcome = attempt(_decoder.decode(message), app)
         pipe.send(seat, msgspec.json.encode(outcome))
+
+
+def _next(seat: socket.socket) -> bytes | None:
+    if not select.select([seat], [], [], 1.0)[0]:
+        lines.sum_up()
+    return pipe.receive(seat)
