@@ -16,10 +16,15 @@ from flask import Flask
 from throwaway import eventually, install
 
 from core.background.queue import contents
+from core.background.queue.children import Child, Children, NoChild
+from core.background.queue.outside import Outside
 from core.background.tasks import enqueue
 from core.data import redis
+from core.data.models import new_id
+from core.data.outbox import Envelope
+from core.data.tenancy import DEFAULT
 from core.ops.processes import Process
-from core.telemetry import log_context
+from core.telemetry import exposition, log_context
 
 StartProcess = Callable[..., Process]
 
@@ -39,8 +44,8 @@ TASKS = """\
     from core.trust import public
 
     consumer.FINISH = 1
-    if not os.environ.get("KEEP"):
-        children.IDLE = 1.0
+    children.IDLE = float(os.environ.get("IDLE", 60))
+    children.DYING = float(os.environ.get("DYING", 5))
 
     def say(word):
         redis.client().rpush("chores:notes", word)
@@ -170,7 +175,7 @@ def test_a_process_that_ends_has_failed(process: StartProcess, chores: dict[str,
 def test_one_that_is_killed_has_failed_and_its_job_is_tried_again(
     process: StartProcess, chores: dict[str, str]
 ) -> None:
-    worker = process("worker", WORKER_QUEUES="images:1,default", KEEP="1", **chores)
+    worker = process("worker", WORKER_QUEUES="images:1,default", **chores)
     enqueue("chores.compute", seconds=0.7)
     [first] = eventually(runners)
     template = psutil.Process(first).parent()
@@ -183,6 +188,32 @@ def test_one_that_is_killed_has_failed_and_its_job_is_tried_again(
     assert notes().count("computed") == 1
     assert "ProcessEnded: its process ended by signal 9" in worker.log()
     assert "Traceback" not in worker.log()
+
+
+def test_a_template_that_does_not_answer_is_given_up(process: StartProcess, chores: dict[str, str]) -> None:
+    worker = process("worker", DYING="0.5", **chores)
+    enqueue("chores.late", how="computes")
+    eventually(runners)
+    [template, child] = family = below(worker.pid)
+    assert child.parent() == template
+    template.suspend()
+    eventually(lambda: told_of_dead() == ["JobTimeout: it took longer than 1.5 s"])
+    eventually(lambda: gone(family), 2)
+    enqueue("chores.tell")
+    eventually(lambda: notes()[-1] == "plain")
+
+
+def test_a_job_for_which_no_process_can_be_had_waits(ctx: Flask, worker_app: Flask) -> None:
+    class Childless(Children):
+        def take(self) -> Child:
+            raise NoChild("the template made none")
+
+    envelope = Envelope(id=new_id(), kind="task", name="shelf.count", payload={}, tenant_id=DEFAULT.id)
+    with worker_app.app_context():
+        outcome = Outside(Childless(1)).attempt(envelope, worker_app)
+    assert outcome.what == "waiting"
+    assert outcome.again is not None
+    assert outcome.again.attempt == envelope.attempt, "that does not count"
 
 
 def test_a_killed_worker_leaves_no_orphans_and_its_job_runs_again(
@@ -216,10 +247,12 @@ def test_a_worker_that_ends_gives_back_what_does_not_finish(process: StartProces
     assert "job goes back to the queue" in worker.log()
 
 
-def test_what_a_child_logs_says_whose_it_is_and_without_work_all_leave(
-    process: StartProcess, chores: dict[str, str]
+def test_a_child_logs_and_counts_as_a_worker_does_and_without_work_all_leave(
+    process: StartProcess, chores: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker = process("worker", **chores)
+    figures = tmp_path / "figures"
+    figures.mkdir()
+    worker = process("worker", IDLE="1", PROMETHEUS_MULTIPROC_DIR=str(figures), **chores)
     for _ in range(2):
         with log_context(request_id="r-17"):
             enqueue("chores.tell")
@@ -229,10 +262,12 @@ def test_what_a_child_logs_says_whose_it_is_and_without_work_all_leave(
     lines = [json.loads(line) for line in worker.log().splitlines() if "job done" in line]
     assert [(line["request_id"], line["plugin"]) for line in lines] == [("r-17", "chores")] * 2
     assert all(line["tenant"] for line in lines)
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(figures))
+    assert b'jobs_total{outcome="done",task="chores.tell"} 2.0' in exposition()[0]
 
 
 def test_children_share_the_memory_of_their_template(process: StartProcess, chores: dict[str, str]) -> None:
-    worker = process("worker", WORKER_QUEUES="images:4,default", KEEP="1", **chores)
+    worker = process("worker", WORKER_QUEUES="images:4,default", **chores)
     enqueue("chores.compute", seconds=0.0)
     eventually(lambda: notes().count("computed") == 1)
     first = _mb(worker)

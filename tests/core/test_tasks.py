@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -90,6 +91,18 @@ def test_arguments_arrive_as_the_task_declares_them(chores: Chores, run_jobs: Ru
     enqueue("chores.everything", **dict(zip(("id", "at", "price", "point", "tags"), given, strict=True)))
     assert run_jobs() == 1
     assert chores.seen == [(*given, None, 7)]
+
+
+def test_what_a_worker_would_run_in_a_process_a_tool_runs_itself(chores: Chores, run_jobs: RunJobs) -> None:
+    @task(queue="images", kind="process")
+    @public
+    def shrink() -> None:
+        chores.seen.append(os.getpid())
+
+    chores.add(shrink)
+    enqueue("chores.shrink")
+    assert run_jobs() == 1
+    assert chores.seen == [os.getpid()]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import msgspec
 from flask import Flask
 
 from core.background.queue import lines, pipe
-from core.background.queue.orphans import end_with
+from core.background.queue.orphans import end_with, go_first
 from core.background.queue.running import attempt
 from core.data.outbox import Envelope
 
@@ -27,6 +27,7 @@ def run(app: Flask, seat: socket.socket, parent: int) -> NoReturn:
     status = 1
     try:
         end_with(parent)
+        go_first()
         seat.setblocking(True)  # gevent made it otherwise
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
