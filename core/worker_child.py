@@ -9,13 +9,13 @@ import socket
 import sys
 
 from core.app import boot
-from core.background.queue.template import serve
+from core.background.queue.template import POOL, serve
 
 
 def main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as control:
         control.setblocking(True)  # gevent made it otherwise
-        serve(boot("worker"), control)
+        serve(boot("worker", pool=POOL), control)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def for_postgres(settings: BoardSettings, formation: Formation, children: int = 
 
 
 def _children(settings: BoardSettings, formation: Formation, children: int, each: int) -> Share:
-    return Share("jobs", formation.processes("worker", settings) * children, each)
+    return Share("child", formation.processes("worker", settings) * children, each)
 
 
 def for_redis(settings: BoardSettings, formation: Formation, children: int = 0) -> Budget:

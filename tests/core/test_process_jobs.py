@@ -39,7 +39,7 @@ TASKS = """\
     from gevent import monkey
     from core.background import task
     from core.background.queue import children, consumer
-    from core.data import redis
+    from core.data import db, redis
     from core.data.unit import in_steps
     from core.trust import public
 
@@ -64,7 +64,7 @@ TASKS = """\
     @public
     @in_steps
     def tell() -> None:
-        say("patched" if monkey.is_module_patched("time") else "plain")
+        say(f"{'patched' if monkey.is_module_patched('time') else 'plain'}, a pool of {db.engine.pool.size()}")
 
     @task(queue="images", kind="process", timeout=1.5, retries=0)
     @public
@@ -147,7 +147,7 @@ def test_jobs_past_their_time_are_killed_and_others_go_on(process: StartProcess,
     assert set(told_of_dead()) == {"JobTimeout: it took longer than 1.5 s"}
     assert ticks > 3, "others were done meanwhile"
     enqueue("chores.tell")
-    eventually(lambda: notes()[-1] == "plain")
+    eventually(lambda: notes()[-1] == "plain, a pool of 2")
     assert worker.stop() == 0, worker.log()
     assert gone(family), "with what they had started"
     assert "Traceback" not in worker.log()
@@ -200,7 +200,7 @@ def test_a_template_that_does_not_answer_is_given_up(process: StartProcess, chor
     eventually(lambda: told_of_dead() == ["JobTimeout: it took longer than 1.5 s"])
     eventually(lambda: gone(family), 2)
     enqueue("chores.tell")
-    eventually(lambda: notes()[-1] == "plain")
+    eventually(lambda: notes()[-1] == "plain, a pool of 2")
 
 
 def test_a_job_for_which_no_process_can_be_had_waits(ctx: Flask, worker_app: Flask) -> None:
@@ -210,7 +210,7 @@ def test_a_job_for_which_no_process_can_be_had_waits(ctx: Flask, worker_app: Fla
 
     envelope = Envelope(id=new_id(), kind="task", name="shelf.count", payload={}, tenant_id=DEFAULT.id)
     with worker_app.app_context():
-        outcome = Outside(Childless(1)).attempt(envelope, worker_app)
+        outcome = Outside(Childless()).attempt(envelope, worker_app)
     assert outcome.what == "waiting"
     assert outcome.again is not None
     assert outcome.again.attempt == envelope.attempt, "that does not count"
@@ -258,7 +258,7 @@ def test_a_child_logs_and_counts_as_a_worker_does_and_without_work_all_leave(
             enqueue("chores.tell")
         eventually(lambda: below(worker.pid))
         eventually(lambda: not below(worker.pid))
-    assert notes() == ["plain"] * 2
+    assert notes() == ["plain, a pool of 2"] * 2
     lines = [json.loads(line) for line in worker.log().splitlines() if "job done" in line]
     assert [(line["request_id"], line["plugin"]) for line in lines] == [("r-17", "chores")] * 2
     assert all(line["tenant"] for line in lines)

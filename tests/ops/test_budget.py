@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from core.background.queue.children import POOL
+from core.background.queue.template import POOL
 from core.config import BoardSettings
 from core.data.models import engine_options
 from core.ops import budget
@@ -43,7 +43,7 @@ def test_redis_counts_the_subscription_and_what_a_worker_has_for_its_queues() ->
 def test_processes_in_which_jobs_compute_count_too() -> None:
     planned = budget.for_postgres(settings(database_pool=7), THREE, children=5)
     assert planned.total == budget.for_postgres(settings(database_pool=7), THREE).total + 2 * 5 * 2
-    assert "jobs 10 × 2" in str(planned)
+    assert "child 10 × 2" in str(planned)
     assert POOL == budget.CHILD_POSTGRES
     pool = budget.largest_pool(SETTINGS, THREE, 100, children=5)
     assert budget.for_postgres(settings(database_pool=pool), THREE, 5).total <= 100

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
 import subprocess
 import sys
@@ -29,8 +28,6 @@ BOOT = 60.0
 """Seconds for a template to boot and fork."""
 DYING = 5.0
 """Seconds for a killed child to be buried; after them the template is killed, and all of its children with it."""
-POOL = 2
-"""Connections to PostgreSQL, at most, of one child: its job's, and that of a unit apart (as in ``core.ops.budget``)."""
 
 
 class NoChild(Exception):
@@ -71,7 +68,7 @@ class Child:
 class Template:
     """A running template, and its children by their numbers."""
 
-    def __init__(self, environ: dict[str, str]) -> None:
+    def __init__(self) -> None:
         self.children: dict[int, Child] = {}
         self.gone = False
         self._unborn: dict[int, Child] = {}
@@ -80,7 +77,7 @@ class Template:
         with theirs:
             command = [sys.executable, "-m", "core.worker_child", str(theirs.fileno())]
             pass_fds = (theirs.fileno(),)
-            self.process = subprocess.Popen(command, pass_fds=pass_fds, stdin=subprocess.DEVNULL, env=environ)
+            self.process = subprocess.Popen(command, pass_fds=pass_fds, stdin=subprocess.DEVNULL)
         gevent.spawn(self._listen)
 
     def fork(self) -> Child:
@@ -142,9 +139,7 @@ class Template:
 class Children:
     """Those of this worker; whoever takes one puts it back, or kills it."""
 
-    def __init__(self, pool: int) -> None:
-        """``pool`` is how many connections to PostgreSQL the board allows to a process."""
-        self._environ = {**os.environ, "DATABASE_POOL": str(min(pool, POOL))}
+    def __init__(self) -> None:
         self._template: Template | None = None
         self._lock = Lock()
         self._idle: deque[Child] = deque()
@@ -183,7 +178,7 @@ class Children:
     def _living(self) -> Template:
         with self._lock:
             if self._template is None or self._template.gone:
-                self._template = Template(self._environ)
+                self._template = Template()
             if self._tidying is None:
                 self._tidying = gevent.spawn(self._tidy)
             return self._template

@@ -83,7 +83,7 @@ def consume(app: Flask, leaving: Callable[[], None] = lambda: None) -> None:
         sizes = queues_of(app)
         steps, beats = redis.dedicated(TIMEOUT, size=len(sizes)), redis.dedicated(TIMEOUT)
         bell = Bell(redis.dedicated(TIMEOUT))
-        children = Children(app.extensions["pegboard.settings"].database_pool)
+        children = Children()
         runs = dict.fromkeys(process_queues(app), Outside(children).attempt)
         pumps = [Pump(Leased(steps, name, process), size) for name, size in sizes.items()]
         crews = [Crew(BoardHuey(app, pump, runs.get(pump.queue.name, attempt)), pump.size) for pump in pumps]

@@ -23,6 +23,9 @@ from core.background.queue.orphans import kill_group, lead
 
 log = logging.getLogger(__name__)
 
+POOL = 2
+"""Connections to PostgreSQL, at most, of one child: its job's, and that of a unit apart (as in ``core.ops.budget``)."""
+
 
 def serve(app: Flask, control: socket.socket) -> None:
     """Obey the worker at the other end of ``control`` until it hangs up; then nothing of this is left."""
