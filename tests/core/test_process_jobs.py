@@ -220,7 +220,7 @@ def test_a_killed_worker_leaves_no_orphans_and_its_job_runs_again(
     process: StartProcess, chores: dict[str, str]
 ) -> None:
     worker = process("worker", **chores)
-    enqueue("chores.compute", seconds=2.0)
+    enqueue("chores.compute", seconds=1.0)
     eventually(runners)
     orphans = below(worker.pid)
     assert len(orphans) == 2, "the template and a child"
