@@ -19,6 +19,7 @@ from shelf import services
 from throwaway import eventually
 
 from core import telemetry
+from core.background.queue.sizes import STANDARD
 from core.background.tasks import enqueue, enqueue_many, perform, task
 from core.contracts import ANONYMOUS, SYSTEM, Principal
 from core.data.models import new_id, utcnow
@@ -26,6 +27,7 @@ from core.data.outbox import Envelope
 from core.data.tenancy import DEFAULT, current_tenant, tenant_or_none
 from core.data.unit import in_steps, unit, unit_or_none
 from core.errors import CONFLICT, DATABASE_UNAVAILABLE, Refused
+from core.ops.doctor.admission import patient
 from core.ops.processes import Process
 from core.trust.identity import acting_as, current_principal
 from core.trust.permissions import public, requires, signed_in
@@ -100,6 +102,7 @@ def test_what_a_worker_would_run_in_a_process_a_tool_runs_itself(chores: Chores,
         chores.seen.append(os.getpid())
 
     chores.add(shrink)
+    assert patient(chores.app).children == STANDARD["images"], "the doctor counts what a worker may have"
     enqueue("chores.shrink")
     assert run_jobs() == 1
     assert chores.seen == [os.getpid()]

@@ -68,7 +68,7 @@ class Patient:
     @property
     def children(self) -> int:
         """How many processes of its own a worker has at most; 0 where the board does not start."""
-        if self.app is None:
+        if self.app is None or "pegboard.tasks" not in self.app.extensions:
             return 0
         with self.app.app_context():
             return most_children(self.app)
