@@ -192,9 +192,10 @@ def test_one_that_is_killed_has_failed_and_its_job_is_tried_again(
 
 def test_a_template_that_does_not_answer_is_given_up(process: StartProcess, chores: dict[str, str]) -> None:
     worker = process("worker", DYING="0.5", **chores)
-    enqueue("chores.late", how="computes")
-    eventually(runners)
-    [template, child] = family = below(worker.pid)
+    enqueue("chores.late", how="starts another")
+    eventually(lambda: len(runners()) == 2)
+    [template, child, other] = family = below(worker.pid)
+    assert other.parent() == child
     assert child.parent() == template
     template.suspend()
     eventually(lambda: told_of_dead() == ["JobTimeout: it took longer than 1.5 s"])

@@ -19,6 +19,7 @@ import gevent
 from gevent.event import AsyncResult
 
 from core.background.queue import pipe
+from core.background.queue.orphans import kill_group
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +133,8 @@ class Template:
         self.gone = True
         self._control.close()
         for child in [*self._unborn.values(), *self.children.values()]:
+            if child.pid:
+                kill_group(child.pid)  # its template cannot any more
             child.bury(None)
         self.children.clear()
 
@@ -153,6 +156,7 @@ class Children:
             child = self._idle.pop()
             if not child.ended.ready():
                 return child
+            child.seat.close()
         return self._living().fork()
 
     def put_back(self, child: Child) -> None:

@@ -35,7 +35,7 @@ def lead(pid: int) -> None:
 
 
 def kill_group(pid: int) -> None:
-    """Kill a child that has not been waited for, and what it has started."""
+    """Kill a child that has not been waited for, or has only just been, and what it has started."""
     for kill in (os.killpg, os.kill):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             kill(pid, signal.SIGKILL)
