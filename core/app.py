@@ -37,6 +37,7 @@ ROOMS = (
     "core.background.events",
     "core.background.duties",
     "core.background.effects",
+    "core.background.schedules.firing",
     "core.registry.standins",
     "core.web.replies",
     "core.web.idempotency",
