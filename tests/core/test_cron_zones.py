@@ -125,7 +125,9 @@ def test_no_entry_makes_the_reader_fail() -> None:
         assert cron.fault(entry) is None or isinstance(cron.fault(entry), str)
 
 
-@pytest.mark.parametrize("zone", ["Mars/Phobos", "", "../../etc/passwd", "Europe", "europe/berlin", "localtime", "CET\n"])
+@pytest.mark.parametrize(
+    "zone", ["Mars/Phobos", "", "../../etc/passwd", "Europe", "europe/berlin", "localtime", "CET\n"]
+)
 def test_unknown_zones_are_refused(zone: str) -> None:
     [(field, _)] = Rhythm(cron="0 0 * * *", timezone=zone).faults()
     assert field == "timezone"

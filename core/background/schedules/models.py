@@ -14,6 +14,8 @@ from core.background.schedules.rhythm import Rhythm
 from core.data.columns import Versioned
 from core.data.models import GlobalModel
 
+FACTS = ("task", "cron", "every_seconds", "timezone", "misfire", "arguments", "enabled")
+
 
 class ScheduleRow(Versioned, GlobalModel):
     """``next_at`` is the tick that comes next, ``last_at`` the last that ran; ``declared`` what code says of one from
@@ -44,6 +46,10 @@ class ScheduleRow(Versioned, GlobalModel):
     def rhythm(self) -> Rhythm:
         return Rhythm(self.cron, self.every_seconds, self.timezone)
 
+    def facts(self) -> dict[str, Any]:
+        """It as ``Schedule.facts`` tells of one in code."""
+        return {name: getattr(self, name) for name in FACTS}
+
     def plan(self, now: datetime) -> None:
         """Find its next tick anew: after now, and after the last that ran, which a clock ahead may have fired early."""
         after = now if self.last_at is None else max(now, self.last_at)
@@ -51,7 +57,7 @@ class ScheduleRow(Versioned, GlobalModel):
 
     def follow(self, facts: dict[str, Any], now: datetime) -> None:
         """Be as these say, by column; a tick that is due stays due where nothing changes when it runs."""
-        before = (self.rhythm, self.enabled) if self.task else None
+        before = (self.rhythm, self.enabled)
         for column, value in facts.items():
             setattr(self, column, value)
         if (self.rhythm, self.enabled) != before:

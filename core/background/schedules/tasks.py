@@ -25,13 +25,13 @@ class Known(msgspec.Struct, frozen=True):
 def tell(app: Flask) -> None:
     """What this worker's tasks take. A worker calls it as it starts."""
     tasks: Tasks = app.extensions["pegboard.tasks"]
-    known: dict[Any, Any] = {}
+    found: dict[Any, Any] = {}
     for task in (tasks.get(name) for name in tasks.names()):
         assert task is not None
         takes = {field.name: field.required for field in msgspec.structs.fields(task.arguments)}
-        known[task.name] = msgspec.json.encode(Known(task.policy.queue, takes))
-    if known:
-        redis.client().hset(tasks_key(), mapping=known)
+        found[task.name] = msgspec.json.encode(Known(task.policy.queue, takes))
+    if found:
+        redis.client().hset(tasks_key(), mapping=found)
 
 
 def tasks_key() -> str:
@@ -44,17 +44,23 @@ def told(name: str) -> Known | None:
     return None if found is None else msgspec.json.decode(found, type=Known)
 
 
+def known(name: str) -> bool:
+    """Whether this process or a worker has a task of this name."""
+    tasks: Tasks = current_app.extensions["pegboard.tasks"]
+    return tasks.get(name) is not None or told(name) is not None
+
+
 def fault(name: str, arguments: Mapping[str, Any]) -> str | None:
     """Why a worker would not run a task with these arguments, as far as this process and the workers know it."""
     tasks: Tasks = current_app.extensions["pegboard.tasks"]
     if tasks.get(name) is not None:
         return local_fault(current_app, name, arguments)
-    known = told(name)
-    if known is None:
+    task = told(name)
+    if task is None:
         return f"no worker knows the task {name!r}"
-    if extra := sorted(arguments.keys() - known.takes.keys()):
-        return f"task {name} takes no {', '.join(extra)}; it takes {', '.join(sorted(known.takes)) or 'nothing'}"
-    missing = sorted(argument for argument, required in known.takes.items() if required and argument not in arguments)
+    if extra := sorted(arguments.keys() - task.takes.keys()):
+        return f"task {name} takes no {', '.join(extra)}; it takes {', '.join(sorted(task.takes)) or 'nothing'}"
+    missing = sorted(argument for argument, required in task.takes.items() if required and argument not in arguments)
     return f"task {name} also needs {', '.join(missing)}" if missing else None
 
 
