@@ -14,7 +14,7 @@ from core.web import Body, PageQuery
 # Those from code have a dot in their name, so that neither kind takes the other's.
 Name = Annotated[
     str,
-    Meta(pattern=r"^[a-z][a-z0-9_-]{0,79}\Z", examples=["weekly-report"], description="of one's own, without a dot"),
+    Meta(pattern=r"^[a-z][a-z0-9_-]{0,79}$", examples=["weekly-report"], description="of one's own, without a dot"),
 ]
 TaskName = Annotated[str, Meta(max_length=200, examples=["shop.send_report"])]
 Cron = Annotated[str, Meta(max_length=100, examples=["0 2 * * 1-5"], description="minute, hour, day, month, weekday")]

@@ -20,15 +20,19 @@ from handover import delivering, waiting
 from throwaway import eventually, install
 
 from core.background import Schedule
-from core.background.schedules import declared, firing, reconciling
+from core.background.queue.leased import Leased
+from core.background.schedules import declared, firing, reconciling, tasks
 from core.background.schedules.declared import Book
 from core.background.schedules.firing import fire, tick_id
 from core.background.schedules.models import ScheduleRow
 from core.background.schedules.reconciling import reconcile
+from core.config import settings
 from core.contracts import SYSTEM
-from core.data import DEFAULT, db, new_id, unit
+from core.data import DEFAULT, db, new_id, redis, unit
 from core.data.redis import clear_caches
 from core.errors import BootError
+from core.ops.doctor import schedules
+from core.ops.doctor.findings import Patient
 from core.ops.processes import Process
 
 StartProcess = Callable[..., Process]
@@ -94,15 +98,15 @@ def by_hand(zone: str, days: int) -> tuple[set[datetime], set[datetime]]:
 def test_400_days_in_three_zones_with_five_schedulers(book: Book, superuser: psycopg.Connection[Any]) -> None:
     """Each scheduler's clock goes a little after the true one, and they all ask at once."""
     days, begin = 400, datetime(2026, 1, 1, tzinfo=UTC)
-    schedules, expected = {}, Counter[tuple[str, datetime]]()
+    recurring, expected = {}, Counter[tuple[str, datetime]]()
     for zone in ZONES:
         hours, daily = by_hand(zone, days)
         word = zone.rpartition("/")[2].lower()
-        schedules[f"{word}_hourly"] = noting(f"{word} hourly", cron="0 * * * *", timezone=zone, misfire="all")
-        schedules[f"{word}_daily"] = noting(f"{word} daily", cron="30 2 * * *", timezone=zone, misfire="all")
+        recurring[f"{word}_hourly"] = noting(f"{word} hourly", cron="0 * * * *", timezone=zone, misfire="all")
+        recurring[f"{word}_daily"] = noting(f"{word} daily", cron="30 2 * * *", timezone=zone, misfire="all")
         expected.update((f"{word} hourly", moment) for moment in hours)
         expected.update((f"{word} daily", moment) for moment in daily)
-    declare(book, begin, **schedules)
+    declare(book, begin, **recurring)
     # From tick to tick around the days on which some clock is set, and now and then; else in leaps of three days.
     set_on = [datetime(2026, month, day, tzinfo=UTC) for month, day in ((2, 28), (3, 29), (4, 4), (10, 3), (10, 25))]
     stops = {at for (_, at) in expected if any(each - HOUR <= at < each + DAY for each in set_on)}
@@ -350,13 +354,25 @@ def test_tasks_and_arguments_are_checked_where_the_tasks_are(worker_app: Flask) 
         assert word in fault
 
 
-def test_a_scheduler_tells_of_jobs_that_nobody_would_run(
-    book: Book, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_schedules_whose_jobs_nobody_would_run_are_told(
+    book: Book, worker_app: Flask, caplog: pytest.LogCaptureFixture
 ) -> None:
-    declare(book, a=noting("h", every=60), off=noting("h", every=60, enabled=False))
-    reconciling.tell_unconsumed(board_of(book))
-    [line] = [record for record in caplog.records if "would wait" in record.message]
-    assert (vars(line)["schedule"], vars(line)["reason"]) == ("t.a", "no worker has told of its task yet")
+    with worker_app.app_context():
+        tasks.tell(worker_app)
+    lost, idle = Schedule("t.note", every=60), Schedule("shelf.count", every=60)
+    declare(book, lost=lost, idle=idle, off=Schedule("t.note", every=60, enabled=False))
+    reconciling.tell_unserved()
+    logged = [vars(line) for line in caplog.records if "wait for nobody" in line.message]
+    assert {(line["schedule"], line["reason"]) for line in logged} == {
+        ("t.lost", "no worker has told of its task t.note yet"),
+        ("t.idle", "no worker consumes the queue default of its task shelf.count"),
+    }
+    told = [each for each in schedules.examine(Patient(settings(), {}, None)) if each.severity == "warning"]
+    assert {each.found.partition(":")[0] for each in told} == {"the schedule t.lost", "the schedule t.idle"}
+    queue = Leased(redis.client(), "default", "test")
+    queue.step(0)
+    assert [name for name, _ in tasks.unserved(redis.client(), [("t.idle", "shelf.count")])] == []
+    queue.leave()
 
 
 def test_the_duty_reconciles_once_and_fires(board: Flask, book: Book) -> None:

@@ -42,12 +42,11 @@ def init_app(app: Flask) -> None:
 
 @in_steps
 def _turn() -> None:
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    book = Book.of(app)
+    book = Book.of(current_app)
     if not book.reconciled:
         reconciling.reconcile()
         book.reconciled = True
-        reconciling.tell_unconsumed(app)
+        reconciling.tell_unserved()
     while fire() >= BATCH:
         pass
 

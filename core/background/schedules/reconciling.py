@@ -6,10 +6,8 @@ import logging
 from datetime import datetime
 
 import sqlalchemy as sa
-from flask import Flask, current_app
+from flask import current_app
 
-from core.background.queue import consumers
-from core.background.queue.routes import route_of
 from core.background.schedules import tasks
 from core.background.schedules.declared import Book
 from core.background.schedules.models import ScheduleRow
@@ -55,18 +53,9 @@ def reconcile(now: datetime | None = None) -> dict[str, str]:
     return done
 
 
-def tell_unconsumed(app: Flask) -> None:
-    """Log which schedules would have their jobs wait for nobody: no worker knows the task, or consumes its queue."""
+def tell_unserved() -> None:
+    """Log which schedules would have their jobs wait for nobody."""
     with unit():
-        found = db.session.execute(sa.select(ScheduleRow.name, ScheduleRow.task).where(ScheduleRow.enabled)).all()
-    client = redis.client()
-    for name, task in found:
-        known = tasks.told(task)
-        queue = known.queue if known else route_of(task).queue
-        if known is None:
-            told = "no worker has told of its task yet"
-        elif not consumers.of(client, queue).workers:
-            told = "no worker consumes its queue"
-        else:
-            continue
-        log.warning("a schedule's jobs would wait", extra={"schedule": name, "task": task, "reason": told})
+        rows = db.session.execute(sa.select(ScheduleRow.name, ScheduleRow.task).where(ScheduleRow.enabled)).all()
+    for name, why in tasks.unserved(redis.client(), [(row.name, row.task) for row in rows]):
+        log.warning("a schedule's jobs would wait for nobody", extra={"schedule": name, "reason": why})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 from flask import Flask, current_app
 
-from core.background.queue import calls
+from core.background.queue import calls, consumers
 from core.background.schedules.declared import TICK
 from core.background.tasks import Tasks
 from core.data import redis
@@ -38,10 +38,20 @@ def tasks_key() -> str:
     return redis.board_key("core", "job_tasks")
 
 
-def told(name: str) -> Known | None:
-    """What workers have told of a task."""
-    found: Any = redis.client().hget(tasks_key(), name)
+def told(name: str, client: Any = None) -> Known | None:
+    """What workers have told of a task; with a client of the caller's it needs no app."""
+    found: Any = (client or redis.client()).hget(tasks_key(), name)
     return None if found is None else msgspec.json.decode(found, type=Known)
+
+
+def unserved(client: Any, schedules: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Of names of schedules and of their tasks: the schedules whose jobs would wait for nobody, and why."""
+    for name, task in schedules:
+        known = told(task, client)
+        if known is None:
+            yield name, f"no worker has told of its task {task} yet"
+        elif not consumers.of(client, known.queue).workers:
+            yield name, f"no worker consumes the queue {known.queue} of its task {task}"
 
 
 def known(name: str) -> bool:
