@@ -13,6 +13,7 @@ from, so that a process imports only the tasks that it runs:
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -30,6 +31,7 @@ from core.background.queue.delivery import push
 from core.background.queue.fullness import full_tenants
 from core.background.queue.gates import Limit
 from core.background.queue.keys import DEFAULT
+from core.background.queue.routes import Route
 from core.background.queue.running import perform
 from core.data import outbox
 from core.data.unit import unit, unit_or_none
@@ -52,6 +54,10 @@ class Task:
     policy: Policy = dataclasses.field(default_factory=Policy)
     marks: Marks | None = None
     takes_struct: bool = False
+
+    @functools.cached_property
+    def route(self) -> Route:
+        return Route.of(self.policy)
 
     @property
     def in_steps(self) -> bool:

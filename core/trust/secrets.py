@@ -99,8 +99,8 @@ def verify(purpose: str, text: str) -> bytes:
     """The data that ``sign`` was given. Raises ``BadSignature``."""
     body, _, given = text.rpartition(".")
     identifier, _, payload = body.partition(".")
-    mac = decode64(given)
-    if not any(hmac.compare_digest(_mac(secret, purpose, body), mac) for secret in _named_by(identifier)):
+    mac = given.encode("utf-8", "replace")
+    if not any(hmac.compare_digest(encode64(_mac(s, purpose, body)).encode(), mac) for s in _named_by(identifier)):
         raise BadSignature
     return decode64(payload)
 

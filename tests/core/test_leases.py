@@ -49,7 +49,7 @@ def test_what_is_taken_is_nobody_elses_until_it_is_settled(queue: Leased, other:
     assert words(mine) == ["a", "b"]
     assert words(other.step(5).taken) == ["c"]
     assert words(queue.held()) == ["a", "b"]
-    step = queue.step(0, [Settled(mine[0].nonce, [("count", "completed", 1), ("done", "", "told")])])
+    step = queue.step(0, [Settled(mine[0].nonce, [("done", "", "told")])])
     assert (step.lost, words(queue.held())) == ([], ["b"])
     assert stat(queue)["completed"] == 1
     assert queue.client.lrange(queue.keys.done, 0, -1) == [b"told"]

@@ -141,9 +141,10 @@ def test_a_connection_that_died_silently_while_idle_is_replaced(cable: Cable, he
         (connection,) = pooled()._connections
         connection.next_health_check = time.monotonic() - 1
         silent, far = socket.socketpair()
+        silent.settimeout(0.2)
         with far:
             connection._sock.close()
-            connection._sock = connection._parser._sock = connection._parser._buffer._sock = silent
+            connection._sock = connection._parser._sock = silent
             assert store.incr("once") == 1
 
 

@@ -12,7 +12,7 @@ from flask import Flask
 from gevent.event import Event
 from huey.consumer import Consumer
 
-from core.background.queue import routes
+from core.background.queue import lines, routes
 from core.background.queue.bell import Bell
 from core.background.queue.heartbeat import Heartbeat
 from core.background.queue.huey import BoardHuey, Hand
@@ -98,8 +98,12 @@ def consume(app: Flask, leaving: Callable[[], None] = lambda: None) -> None:
             told = "tasks of this worker go to queues that it does not consume: see that another does (WORKER_QUEUES)"
             log.warning(told, extra={"queues": others})
     # Waking now and then lets Python see a signal that came while the loop slept.
+    summed = time.monotonic()
     while not ended.wait(0.2):
         watchdog.turned()
+        if (now := time.monotonic()) - summed >= 1:
+            lines.sum_up()
+            summed = now
     watchdog.stop()
     log.info("worker ends: running jobs may finish", extra={"running": sum(crew.pump.running for crew in crews)})
     leaving()
@@ -112,6 +116,7 @@ def consume(app: Flask, leaving: Callable[[], None] = lambda: None) -> None:
         _leave(crew.pump)
     for client in (steps, beats):
         client.close()
+    lines.sum_up()
     log.info("worker has ended")
 
 

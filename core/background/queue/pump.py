@@ -28,13 +28,24 @@ FRESH = 0.6
 """The part of a lease after which nothing that is leased is begun before the lease was renewed."""
 
 
-class Pump:
-    """Takes at most ``size`` jobs at once off one queue, and ``ahead`` more that wait here for a hand."""
+AHEAD, MOST_AHEAD = 0.025, 200
+"""Seconds within which what is taken ahead will have been begun, as things go; and how much that is at most."""
+STALE = 1.0
+"""Seconds without a free hand after which what was taken ahead is left to others."""
 
-    def __init__(self, queue: Leased, size: int, ahead: int = 0) -> None:
+
+class Pump:
+    """Has at most ``size`` jobs of one queue running, and ``ahead`` more that wait here for a hand.
+
+    Without ``ahead`` that follows the pace: where a job takes a second none is taken early, and where thousands are
+    done in one, a step brings many.
+    """
+
+    def __init__(self, queue: Leased, size: int, ahead: int | None = None) -> None:
         self.queue = queue
         self.size = size
-        self.ahead = ahead
+        self._fixed = ahead
+        self._pace = self._stepped = self._moved = 0.0
         self.ending = False
         self.away = False
         self._ready: deque[Frame] = deque()
@@ -56,6 +67,7 @@ class Pump:
         while not self.ending:
             if self._ready and self._is_fresh():
                 frame = self._ready.popleft()
+                self._moved = time.monotonic()
                 self._running[frame.nonce] = frame
                 if not self._ready:
                     self._wake.set()
@@ -130,8 +142,10 @@ class Pump:
 
     def _step(self) -> float:
         """One step; answers how long there is nothing to do."""
-        wanted = 0 if self.ending else max(0, self.size + self.ahead - len(self._running) - len(self._ready))
+        self._leave_stale()
         sent, began = self._settled, time.monotonic()
+        self._keep_pace(len(sent), began)
+        wanted = self._wanted()
         self._settled = []
         try:
             step = self.queue.step(wanted, sent)
@@ -152,9 +166,28 @@ class Pump:
             return 0
         return IDLE if step.soon < 0 else min(IDLE, step.soon / 1000)
 
+    def _keep_pace(self, settled: int, now: float) -> None:
+        """How many are done in a second, of late."""
+        passed = max(now - self._stepped, 1e-6)
+        self._pace += (settled / passed - self._pace) * min(1.0, passed / 0.25)
+        self._stepped = now
+
+    def _wanted(self) -> int:
+        if self.ending:
+            return 0
+        ahead = min(MOST_AHEAD, int(self._pace * AHEAD)) if self._fixed is None else self._fixed
+        return max(0, self.size + ahead - len(self._running) - len(self._ready))
+
+    def _leave_stale(self) -> None:
+        """All hands have long jobs, against what the pace had promised."""
+        if self._fixed is None and self._ready and time.monotonic() - self._moved > STALE:
+            while self._ready:
+                self.give_back(self._ready.pop())
+
     def _offer(self, frames: list[Frame]) -> None:
         if frames:
             self._ready.extend(frames)
+            self._moved = time.monotonic()
             self._some.set()
         if self.ending:
             self.end()

@@ -44,7 +44,7 @@ def route_of(name: str) -> Route:
     tasks: Tasks = current_app.extensions["pegboard.tasks"]
     task = tasks.get(name)
     if task is not None:
-        return Route.of(task.policy)
+        return task.route
     return _told.get("all", _read).get(name, PLAIN)
 
 
@@ -59,7 +59,7 @@ def tell(app: Flask) -> None:
     """What this worker's tasks say, for processes that do not import them. A worker calls it as it starts."""
     tasks: Tasks = app.extensions["pegboard.tasks"]
     found = [task for name in tasks.names() if (task := tasks.get(name)) is not None]
-    routes = {task.name: Route.of(task.policy) for task in found}
+    routes = {task.name: task.route for task in found}
     special: dict[Any, Any] = {name: msgspec.json.encode(route) for name, route in routes.items() if route != PLAIN}
     with redis.client().pipeline(transaction=True) as pipe:
         if plain := [name for name in routes if name not in special]:

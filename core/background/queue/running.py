@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +14,7 @@ import msgspec
 from flask import Flask, current_app
 
 from core import telemetry
-from core.background.queue import messages
+from core.background.queue import lines, messages
 from core.background.queue.timeouts import JobTimeout, limit
 from core.contracts import TenantDirectory, service
 from core.data.faults import as_refusal
@@ -99,14 +98,15 @@ def _attempt(envelope: Envelope) -> tuple[str, Envelope | None]:
     task = _find(envelope)
     if task is None:
         return _unknown(envelope)
-    with _in_the_name_of(envelope) as there:
-        if not there:
-            log.warning("job dropped: its tenant is gone", extra=_facts(envelope))
-            return "dropped", None
+    tenant = None if envelope.tenant_id is None else service(TenantDirectory).by_id(envelope.tenant_id)
+    if tenant is None and envelope.tenant_id is not None:
+        log.warning("job dropped: its tenant is gone", extra=_facts(envelope))
+        return "dropped", None
+    with acting_in(tenant) if tenant else nullcontext(), acting_as(envelope.principal):
         began = time.monotonic()
         with limit(envelope.id, task.policy.timeout):
             _call(task, envelope)
-        log.info("job done", extra={**_facts(envelope), "ms": round((time.monotonic() - began) * 1000, 1)})
+        lines.done(task.name, time.monotonic() - began, _facts(envelope))
     return "done", None
 
 
@@ -121,20 +121,6 @@ def _unknown(envelope: Envelope) -> tuple[str, Envelope | None]:
         return "retry", _again(envelope, 2.0 * 2**envelope.attempt)
     log.error("job failed: no worker knows its task; is its plugin switched off?", extra=_facts(envelope))
     return "failed", None
-
-
-@contextmanager
-def _in_the_name_of(envelope: Envelope) -> Iterator[bool]:
-    """Act as the envelope says; False when its tenant is no longer here."""
-    with ExitStack() as stack:
-        if envelope.tenant_id is not None:
-            tenant = service(TenantDirectory).by_id(envelope.tenant_id)
-            if tenant is None:
-                yield False
-                return
-            stack.enter_context(acting_in(tenant))
-        stack.enter_context(acting_as(envelope.principal))
-        yield True
 
 
 def _call(task: Task, envelope: Envelope) -> None:

@@ -5,7 +5,7 @@ What their parts mean is told in ``lua.py``. KEYS[1] is the prefix of all keys o
 
 from __future__ import annotations
 
-from core.background.queue.lua import BASE, GATES, LANES
+from core.background.queue.lua import BASE, ENDED, GATES, LANES
 from core.data import redis
 
 NAMES = "pb:q:names"
@@ -57,19 +57,17 @@ STEP = redis.script(
     BASE
     + LANES
     + GATES
+    + ENDED
     + """
--- ARGV: process, milliseconds of lease, wanted, records kept of done and failed, how many tallies follow, those (where,
--- what, how many), then for each settled job its nonce, how many effects follow, and those: an operation and two
--- arguments.
+-- ARGV: process, milliseconds of lease, wanted, records kept of done and failed, then for each settled job its nonce,
+-- how many effects follow, and those: an operation and two arguments.
 local LEASES, process, wanted = P .. 'p:' .. ARGV[1], ARGV[1], tonumber(ARGV[3])
-local DONE, FAILED = P .. 'done', P .. 'failed'
 
 -- The first write must not ask for memory: where there is none left, a settled job must leave all the same.
 redis.call('HDEL', STALLS, '')
 local known = redis.call('ZSCORE', PROCS, process)
 
-local at, well = 7 + 3 * tonumber(ARGV[6]), false
-local lost = {}
+local at, done, failed, lost = 6, {}, {}, {}
 while at <= #ARGV do
   local nonce, effects = ARGV[at], tonumber(ARGV[at + 1])
   local mine = redis.call('HDEL', LEASES, nonce) == 1
@@ -83,13 +81,8 @@ while at <= #ARGV do
     elseif what == 'back' then offer(second, true)
     elseif what == 'put' then place(first, second)
     elseif what == 'count' then redis.call('HINCRBY', STAT, first, second)
-    elseif what == 'done' then
-      well = true
-      redis.call('LPUSH', DONE, second)
-      redis.call('LTRIM', DONE, 0, ARGV[4] - 1)
-    elseif what == 'failed' then
-      redis.call('LPUSH', FAILED, second)
-      redis.call('LTRIM', FAILED, 0, ARGV[5] - 1)
+    elseif what == 'done' then done[#done + 1] = {first, second}
+    elseif what == 'failed' then failed[#failed + 1] = {first, second}
     elseif what == 'free' then
       if redis.call('GET', first) == second then redis.call('DEL', first) end
     elseif what == 'dead' then
@@ -107,12 +100,9 @@ while at <= #ARGV do
   end
   at = at + 2 + effects * 3
 end
-local hour
-for tally = 7, 4 + 3 * tonumber(ARGV[6]), 3 do
-  redis.call('HINCRBY', P .. ARGV[tally], ARGV[tally + 1], ARGV[tally + 2])
-  if string.sub(ARGV[tally], 1, 2) == 't:' then hour = ARGV[tally] end
-end
-if hour then redis.call('EXPIRE', P .. hour, 90000) end
+keep(done, 'completed', ARGV[4])
+keep(failed, 'failed', ARGV[5])
+local well = #done > 0
 
 redis.call('ZADD', PROCS, now + ARGV[2], process)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from core.background.queue import twins
+from core.background.queue import messages, tallies, twins
 from core.background.queue.delivery import due
 from core.background.queue.frames import Frame
 from core.background.queue.framing import framed
@@ -35,7 +36,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def effects_of(taken: Frame, outcome: Outcome) -> list[Effect]:
     """Done, failed for good, or to be tried again: the same envelope under a new nonce."""
-    told = msgspec.json.encode(_record(outcome))
+    told, counted = msgspec.json.encode(_record(outcome)), _counted(taken, outcome)
     if outcome.again is not None:
         trip = [("trip", TRIP_AFTER, CLOSED_FOR * 1000)] if outcome.what == "outage" else []
         return [
@@ -48,10 +49,16 @@ def effects_of(taken: Frame, outcome: Outcome) -> list[Effect]:
         return [
             *free,
             ("dead", taken.nonce, told + b"\n" + taken.raw()),
-            ("failed", "", told),
-            ("count", "failed", 1),
+            ("failed", counted, told),
         ]
-    return [*free, ("done", "", told), ("count", "completed", 1)]
+    return [*free, ("done", counted, told)]
+
+
+def _counted(taken: Frame, outcome: Outcome) -> str:
+    """It waited from when it was enqueued or, where it was to come later, from when it was due."""
+    envelope = outcome.envelope
+    since = time.time() - envelope.due_at.timestamp() if envelope.due_at else messages.age(envelope)
+    return tallies.told(envelope.name, taken.lane, since - outcome.seconds, outcome.seconds)
 
 
 def _free(outcome: Outcome) -> list[Effect]:

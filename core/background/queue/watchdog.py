@@ -64,7 +64,7 @@ class Watchdog:
         job = job_of(frame)
         deadline = deadlines.get(job) if job is not None else None
         now = time.monotonic()
-        if job is None or deadline is None or now < deadline:
+        if job is None or deadline is None or now < deadline.at:
             return
         struck = self._struck.setdefault(job, now)
         if now - struck > GRACE:
