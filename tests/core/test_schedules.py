@@ -262,6 +262,41 @@ def told(superuser: psycopg.Connection[Any]) -> list[tuple[str, datetime]]:
     return [(payload["of"], datetime.fromisoformat(payload["at"])) for payload in payloads]
 
 
+def test_from_the_declaration_to_the_work(ctx: Flask, process: StartProcess, tmp_path: Path) -> None:
+    duties = """\
+        from core.background import Schedule
+
+        often = Schedule("chores.note", every=1, arguments={"at": "$tick"})
+        """
+    work = """\
+        from datetime import datetime
+        from core.background import task
+        from core.data import redis
+        from core.trust import requires
+
+        @task()
+        @requires("users:read")
+        def note(at: datetime) -> None:
+            redis.client().rpush("chores:notes", at.isoformat())
+        """
+    environ = install(tmp_path, "chores", duties=duties, tasks=work)
+    process("worker", **environ)
+    eventually(lambda: tasks.told("chores.note"))
+    assert tasks.told("chores.note") == tasks.Known("default", {"at": True})
+    for _ in range(2):
+        process("scheduler", **environ)
+
+    def noted() -> list[datetime]:
+        found: Any = redis.client().lrange("chores:notes", 0, -1)
+        return sorted(datetime.fromisoformat(each.decode()) for each in found)
+
+    def four_in_a_row() -> bool:
+        return [each - noted()[0] for each in noted()[:4]] == [timedelta(seconds=number) for number in range(4)]
+
+    eventually(four_in_a_row)
+    assert len(set(noted())) == len(noted())
+
+
 # -- declared ---------------------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -47,7 +46,6 @@ def fault(entry: str) -> str | None:
     return None if found else "names a day that never comes"
 
 
-@lru_cache(maxsize=1000)
 def next_after(entry: str, zone: ZoneInfo, moment: datetime) -> datetime | None:
     """The first moment of the entry after ``moment``, in UTC; ``None`` where none comes within fifty years."""
     after = moment.astimezone(UTC).replace(microsecond=0)
