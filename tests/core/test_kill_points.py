@@ -92,6 +92,7 @@ WORKERS = (
     Point(f"{QUEUE}/leased.py:Leased.held", "unsure_worker"),
     Point(f"{QUEUE}/leased.py:Leased.leave", "leaving_worker"),
     Point(f"{QUEUE}/routes.py:tell", "worker"),
+    Point("core/background/schedules/tasks.py:tell", "worker"),
 )
 ENQUEUERS = (
     Point(f"{QUEUE}/delivery.py:_push", "enqueuer"),
@@ -106,6 +107,7 @@ CALLS = {
     f"{QUEUE}/dead.py:discard": "discard",
     f"{QUEUE}/figures.py:pause": "pause_and_resume",
     f"{QUEUE}/figures.py:resume": "pause_and_resume",
+    f"{QUEUE}/retention.py:forget": "forget",
 }
 ELSEWHERE = {
     f"{QUEUE}/leased.py:Leased.push": "tests put frames on queues with it; PUSH itself is met in `_push`",
@@ -217,7 +219,7 @@ def test_one_who_is_killed_leaves_a_call_done_or_not_begun(ground: Callable[...,
         places = [len(list(place("default"))) for place in (contents.waiting, contents.dead)]
         if name == "replay":
             assert places == ([0, 1] if before else [1, 0])
-        elif name == "discard":
+        elif name in ("discard", "forget"):
             assert places == ([0, 1] if before else [0, 0])
     if name == "pause_and_resume":
         assert ground("call", call=name) == 0 and not figures("default").paused
