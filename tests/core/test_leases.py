@@ -89,6 +89,16 @@ def test_one_that_is_alive_keeps_its_jobs(queue: Leased, other: Leased) -> None:
     assert not queue.beat()
 
 
+def test_a_beat_renews_a_late_lease_and_raises_nobody_who_has_left(queue: Leased, other: Leased) -> None:
+    put(queue, "a")
+    queue.step(1)
+    queue.client.zadd(queue.keys.procs, {queue.process: 1_000})
+    assert queue.beat() and other.reap() == ([], [])
+    queue.leave()
+    assert not queue.beat()
+    assert words(other.reap()[0]) == ["a"]
+
+
 def test_a_job_that_stalls_too_often_is_dead_and_kept(queue: Leased, other: Leased) -> None:
     put(queue, "poison")
     for _ in range(MOST_STALLS):

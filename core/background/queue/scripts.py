@@ -246,11 +246,11 @@ if redis.call('ZSCORE', KEYS[1], ARGV[1]) then redis.call('ZADD', KEYS[1], 1, AR
 return 1
 """
 )
-# It has not: its work goes on though its loop does not turn.
+# It has not: its work goes on though its loop does not turn. A beat that comes late raises nobody who has left.
 BEAT = redis.script(
     """
-local time = redis.call('TIME')
-if redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+local time, lapses = redis.call('TIME'), redis.call('ZSCORE', KEYS[1], ARGV[1])
+if lapses and tonumber(lapses) > 1 then
   redis.call('ZADD', KEYS[1], 'XX', time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2], ARGV[1])
   return 1
 end
