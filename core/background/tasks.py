@@ -63,11 +63,10 @@ class Task:
     def in_steps(self) -> bool:
         return getattr(self.function, "__in_steps__", False)
 
-    def call(self, arguments: msgspec.Struct) -> None:
+    def call(self, arguments: msgspec.Struct) -> Any:
         if self.takes_struct:
-            self.function(arguments)
-        else:
-            self.function(**{name: getattr(arguments, name) for name in self.arguments.__struct_fields__})
+            return self.function(arguments)
+        return self.function(**{name: getattr(arguments, name) for name in self.arguments.__struct_fields__})
 
 
 def task(
@@ -83,6 +82,7 @@ def task(
     backoff: Callable[[int], float] | None = None,
     limits: tuple[Limit, ...] = (),
     outage: tuple[type[Exception], ...] = (),
+    followed: bool = False,
 ) -> Callable[[F], F]:
     """Mark a function in ``tasks.py`` as the task ``<plugin>.<function>``; see ``Policy`` for the numbers.
 
@@ -97,6 +97,9 @@ def task(
     in a row the task's queue is closed for a while and then tried with one job (a circuit breaker). Give such a task a
     queue of its own.
 
+    Of a ``followed`` task each job keeps a story, for whoever enqueued it: what ``current_job()`` tells, and what the
+    function returns (JSON of at most 64 KiB).
+
     A ``Refused`` with a 4xx code is never tried again. An attempt that failed because PostgreSQL, Redis or MongoDB
     was away does not count. The job runs in one unit of work, unless the function is marked ``@in_steps``.
     """
@@ -105,7 +108,8 @@ def task(
         refuse_second(function, "__task__")
         several = tuple(never) if isinstance(never, Iterable) and not isinstance(never, str) else (never,)
         stops = (timeout, backoff, limits, outage)
-        function.__task__ = Policy(retries, retry_delay, several, queue, priority, unique, window, *stops)  # type: ignore[attr-defined]
+        policy = Policy(retries, retry_delay, several, queue, priority, unique, window, *stops, followed=followed)
+        function.__task__ = policy  # type: ignore[attr-defined]
         return function
 
     return mark

@@ -106,9 +106,10 @@ class BoardHuey(Huey):
                 twins.free(key, envelope)
 
     def _passed_on(self, frame: Frame, envelope: Envelope) -> bool:
-        """A job whose enqueuer did not know its queue, or its limits, goes there now; twice rather than never."""
+        """A job whose enqueuer did not know its queue, limits or followers goes there now; twice rather than never."""
         route = route_of(envelope.name)
-        if route.queue == self.name and (frame.gated or not route.limits):
+        known = (frame.gated or not route.limits) and (frame.followed or not route.followed)
+        if route.queue == self.name and known:
             return False
         delivery.pass_on(envelope)
         self.pump.settle(frame)
@@ -116,7 +117,7 @@ class BoardHuey(Huey):
 
     def execute(self, task: Job, timestamp: Any = None) -> None:
         try:
-            outcome = attempt(task.envelope, self.app)
+            outcome = attempt(task.envelope, self.app, self.pump.queue.held_as(task.frame))
             effects = settling.effects_of(task.frame, outcome)
         except JobTimeout:  # it came when the job had just ended
             self.pump.give_back(task.frame)
