@@ -155,6 +155,12 @@ def _plain(name: str, payload: Any) -> dict[str, Any]:
     return plain
 
 
+def find(id: UUID) -> Envelope | None:
+    """A job of the current tenant's that has not been handed over yet. Needs a unit of work."""
+    row = db.session.scalar(sa.select(OutboxRow).where(OutboxRow.id == id))
+    return None if row is None else _envelope(row)
+
+
 def _row(envelope: Envelope) -> OutboxRow:
     context = {
         "request_id": envelope.request_id,

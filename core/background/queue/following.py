@@ -15,7 +15,6 @@ from core.background.queue.keys import Keys
 from core.contracts import Principal
 from core.data import redis
 
-State = Literal["queued", "running", "stalled", "retrying", "done", "failed", "merged"]
 ENDED = ("done", "failed", "merged")
 
 START = "0-0"
@@ -24,13 +23,16 @@ LOOKS = (0.1, 0.25)
 """Seconds between two looks of who waits for an event: in the first second, and then."""
 
 
+What = Literal["queued", "started", "progress", "log", "note", "stalled", "retry", "done", "failed", "merged"]
+
+
 class Event(msgspec.Struct, frozen=True):
     """``place`` is its id in the stream; ``seq`` counts a job's events from 1, so that one sees where some are gone."""
 
     place: str
     seq: int
     at: datetime
-    what: str
+    what: What
     data: dict[str, Any]
 
 
@@ -116,7 +118,8 @@ def _look(story: Story, after: str, limit: int) -> tuple[list[Event], str | None
 
 
 def _event(place: bytes, fields: Mapping[bytes, bytes], result: bytes | None) -> Event:
-    what, data = fields[b"what"].decode(), msgspec.json.decode(fields[b"data"])
+    what: Any = fields[b"what"].decode()
+    data = msgspec.json.decode(fields[b"data"])
     if what == "done" and result is not None:  # kept once
         data["result"] = msgspec.json.decode(result)
     at = _time(place.decode().partition("-")[0])
