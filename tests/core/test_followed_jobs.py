@@ -129,7 +129,7 @@ def test_jobs_that_nobody_follows_leave_nothing_and_tell_all_the_same(
     add(print_book)
     job = enqueue("chores.print_book")
     assert (run_jobs(), following.find(job)) == (1, None)
-    assert [key for key in redis.client().scan_iter("pb:q:{default}:[sh]:*")] == []
+    assert list(redis.client().scan_iter("pb:q:{default}:[sh]:*")) == []
     with pytest.raises(LookupError):
         current_job()
 
@@ -415,7 +415,8 @@ def slow_chores(ctx: Flask, tmp_path: Path) -> dict[str, str]:
         import time
         from pathlib import Path
         from core.background import current_job, task
-                from core.trust import public
+        from core.data import in_steps
+        from core.trust import public
 
         @task(followed=True)
         @public
