@@ -260,7 +260,7 @@ def test_who_follows_sees_each_event_once(add: Callable[..., None], run_jobs: Ru
     def follow() -> None:
         with ctx.app_context():
             while not seen or seen[-1].what != "done":
-                seen.extend(following.wait(known, seen[-1].place if seen else following.START, 7, 10))
+                seen.extend(following.events(known, seen[-1].place if seen else following.START, 7, wait=10))
 
     reader = threading.Thread(target=follow)
     reader.start()
@@ -268,7 +268,7 @@ def test_who_follows_sees_each_event_once(add: Callable[..., None], run_jobs: Ru
     reader.join(20)
     assert not reader.is_alive()
     assert [each.seq for each in seen] == list(range(1, 304))
-    assert following.wait(known, seen[-1].place, 7, 10) == [], "there will be no more, and nobody waits for it"
+    assert following.events(known, seen[-1].place, wait=10) == [], "there will be no more, and nobody waits for it"
 
 
 def test_a_twin_tells_into_which_it_was_merged(add: Callable[..., None], run_jobs: RunJobs) -> None:

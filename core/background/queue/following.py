@@ -10,7 +10,8 @@ from uuid import UUID
 
 import msgspec
 
-from core.background.queue import delivery
+from core.background import duties
+from core.background.queue import delivery, watching
 from core.background.queue.keys import Keys
 from core.contracts import Principal
 from core.data import redis
@@ -19,8 +20,6 @@ ENDED = ("done", "failed", "merged")
 
 START = "0-0"
 """The place before the first event."""
-LOOKS = (0.1, 0.25)
-"""Seconds between two looks of who waits for an event: in the first second, and then."""
 
 
 What = Literal["queued", "started", "progress", "log", "note", "stalled", "retry", "done", "failed", "merged"]
@@ -89,32 +88,30 @@ def _decoded(reply: Mapping[bytes, bytes]) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in reply.items()}
 
 
-def events(story: Story, after: str = START, limit: int = 100) -> list[Event]:
-    """At most ``limit`` of those after a place, in their order."""
-    return _look(story, after, limit)[0]
+def events(story: Story, after: str = START, limit: int = 100, wait: float = 0) -> list[Event]:
+    """At most ``limit`` of those after a place, in their order.
 
-
-def wait(story: Story, after: str = START, limit: int = 100, seconds: float = 0) -> list[Event]:
-    """``events``; where there are none yet, as soon as there are, or the job has ended, or so many seconds passed.
-
-    Holds no connection while it waits.
+    Where there are none, as soon as there are, or the job has ended, or ``wait`` seconds have passed, or the process
+    leaves; no connection is held meanwhile.
     """
-    began = time.monotonic()
+    ends = time.monotonic() + wait
     while True:
-        found, state = _look(story, after, limit)
-        waited = time.monotonic() - began
-        if found or state is None or state in ENDED or waited >= seconds:
+        found, state, known = _look(story, after, limit)
+        left = ends - time.monotonic()
+        if found or state is None or state in ENDED or left <= 0 or duties.leaving():
             return found
-        time.sleep(min(LOOKS[waited > 1], max(0.0, seconds - waited)))
+        watching.wait(Keys(story.queue).facts(str(story.id)), known, left)
 
 
-def _look(story: Story, after: str, limit: int) -> tuple[list[Event], str | None]:
+def _look(story: Story, after: str, limit: int) -> tuple[list[Event], str | None, int]:
+    """The events, the job's state, and how many events there have been."""
     keys, job = Keys(story.queue), str(story.id)
     with redis.client().pipeline(transaction=True) as pipe:
         pipe.xrange(keys.story(job), f"({after}", "+", limit)
-        pipe.hmget(keys.facts(job), "state", "result")
-        entries, (state, result) = pipe.execute()
-    return [_event(place, fields, result) for place, fields in entries], state and state.decode()
+        pipe.hmget(keys.facts(job), "state", "events", "result")
+        entries, (state, known, result) = pipe.execute()
+    found = [_event(place, fields, result) for place, fields in entries]
+    return found, state and state.decode(), int(known or 0)
 
 
 def _event(place: bytes, fields: Mapping[bytes, bytes], result: bytes | None) -> Event:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from core.background import duties
 from core.background.queue import following
 from core.background.queue.following import START, Event, Story
 from core.background.queue.routes import route_of
@@ -52,13 +53,13 @@ def events(id: UUID, query: EventsQuery) -> EventsOut:
     ends = time.monotonic() + query.wait
     with unit():
         found = _seen(id)
-    while isinstance(found, Envelope) and (left := ends - time.monotonic()) > 0:
+    while isinstance(found, Envelope) and (left := ends - time.monotonic()) > 0 and not duties.leaving():
         time.sleep(min(LOOK, left))
         with unit():
             found = _seen(id)
     seen: list[Event] = []
     if isinstance(found, Story):
-        seen = following.wait(found, place, query.limit, ends - time.monotonic())
+        seen = following.events(found, place, query.limit, wait=ends - time.monotonic())
     items = [EventOut(each.seq, each.at, each.what, each.data) for each in seen]
     return EventsOut(items, seal_place(bound_to, [seen[-1].place if seen else place]))
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 from uuid import UUID
 
 import pytest
@@ -18,7 +21,8 @@ from core.background import current_job, task
 from core.background.queue import following, routes
 from core.background.tasks import enqueue, enqueue_in
 from core.contracts import Principal
-from core.data import DEFAULT, PLATFORM, acting_in, new_id
+from core.data import DEFAULT, PLATFORM, acting_in, new_id, redis
+from core.ops.processes import Process
 from core.trust import acting_as, public
 from plugins.jobs import cli
 from plugins.jobs.services import sight
@@ -135,6 +139,34 @@ def test_a_reply_is_held_back_until_something_happens(
     began = time.monotonic()
     assert alice.get(f"{API}/{job}/events", cursor=page["next"], wait=20).json["items"] == []
     assert time.monotonic() - began < 5, "there will be no more"
+
+
+def test_a_web_process_that_ends_lets_nobody_wait(
+    ctx: Flask, alice: Shop, printer: Callable[..., UUID], process: Callable[..., Process]
+) -> None:
+    def ask(**query: Any) -> Any:
+        asked = Request(f"{web.url}{API}/{job}/events?{urlencode(query)}", headers=alice.headers)
+        with urlopen(asked, timeout=40) as reply:
+            return json.load(reply)
+
+    def looks() -> int:
+        stats: Any = redis.client().info("commandstats")
+        return int(stats["cmdstat_xrange"]["calls"])
+
+    job = printer(alice)
+    web = process("web", WEB_CONCURRENCY="1")
+    cursor = ask()["next"]
+    replies: list[Any] = []
+    began, before = time.monotonic(), looks()
+    asking = [threading.Thread(target=lambda: replies.append(ask(cursor=cursor, wait=25))) for _ in range(20)]
+    for each in asking:
+        each.start()
+    eventually(lambda: looks() - before >= 20)
+    assert web.stop() == 0
+    for each in asking:
+        each.join(20)
+    assert replies == [{"items": [], "next": cursor}] * 20
+    assert time.monotonic() - began < 15
 
 
 def test_a_job_in_the_outbox_is_told_and_waited_for(
