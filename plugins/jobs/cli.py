@@ -12,6 +12,8 @@ from flask.cli import AppGroup
 
 from core.background.queue.figures import QueueFigures
 from core.background.queue.following import ENDED
+from core.background.queue.parts import By
+from core.background.queue.tallies import HOURS, Spread
 from core.contracts import SYSTEM
 from core.data import PLATFORM, acting_in, unit
 from core.errors import Refused
@@ -32,6 +34,22 @@ def list_queues() -> None:
     with _as_operator():
         for each in queues.queues():
             click.echo(_line(each))
+
+
+@jobs.command("figures")
+@click.argument("queue", default="default")
+@click.option("--by", type=click.Choice(["task", "tenant"]), default="task", show_default=True)
+@click.option("--hours", type=click.IntRange(1, HOURS), default=1, show_default=True)
+def tell_figures(queue: str, by: By, hours: int) -> None:
+    """How QUEUE stands by task or tenant, and within how many milliseconds jobs were begun and done."""
+    with _as_operator():
+        for each in queues.figures_by(queue, by, hours):
+            numbers = f"waiting {each.waiting}, active {each.active}, delayed {each.delayed}"
+            more = " or more" if each.partial else ""
+            click.echo(
+                f"{each.name or '-'}: {numbers}{more}; completed {each.completed}, failed {each.failed};"
+                f" waited {_spread(each.wait_ms)}, ran {_spread(each.run_ms)}"
+            )
 
 
 @jobs.command("pause")
@@ -101,6 +119,11 @@ def _as_operator(in_steps: bool = False) -> Iterator[None]:
             yield
     except Refused as refusal:
         raise click.ClickException(refusal.detail or refusal.code.title) from None
+
+
+def _spread(found: Spread) -> str:
+    points = [f"p{name[1:]} {value:g}" for name, value in msgspec.structs.asdict(found).items() if value is not None]
+    return f"{', '.join(points)} ms" if points else "-"
 
 
 def _line(queue: QueueFigures) -> str:

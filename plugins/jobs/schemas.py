@@ -10,6 +10,8 @@ import msgspec
 from msgspec import Meta
 
 from core.background.queue.figures import QueueFigures
+from core.background.queue.parts import By, Part
+from core.background.queue.tallies import HOURS
 from core.web import Body, PageQuery
 
 Queue = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$", examples=["default"])]
@@ -19,6 +21,17 @@ Words = Annotated[str, Meta(max_length=200, examples=["Timeout"], description="j
 
 class QueuesOut(msgspec.Struct):
     items: list[QueueFigures]
+
+
+class PartsQuery(Body):
+    """Figures of each task, or each tenant; times are of what ended in this hour and so many before it."""
+
+    by: By = "task"
+    hours: Annotated[int, Meta(ge=1, le=HOURS)] = 1
+
+
+class PartsOut(msgspec.Struct):
+    items: list[Part]
 
 
 class JobsQuery(Body):

@@ -34,6 +34,9 @@ def test_queues_are_told_with_their_states(ctx: Flask, run_jobs: Callable[[], in
     assert after["queue_jobs", "default", "waiting"] == 0
     assert after["queue_ended_total", "default", "completed"] == 1
     assert after["queue_workers", "default"] <= 1
+    assert 0 <= after["queue_wait_seconds", "default", "0.95"] < 60
+    assert 0 <= after["queue_run_seconds", "default", "0.5"] < 60
+    assert after["queue_task_ended_total", "default", "shelf.count", "completed"] == 1
 
 
 def test_without_redis_the_rest_is_told_all_the_same(

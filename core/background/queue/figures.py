@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from core.background.queue import contents, delivery, messages
+from core.background.queue import contents, delivery, messages, tallies
 from core.background.queue.keys import Keys
 from core.background.queue.settling import Record
+from core.background.queue.tallies import Spread
 from core.data import redis
 
 
@@ -17,7 +18,8 @@ class QueueFigures(msgspec.Struct, frozen=True):
     """``waiting`` may be taken, ``delayed`` is not due, ``active`` is leased; the others count since the queue began.
 
     ``closed_seconds`` is for how long an outage keeps the queue closed; ``oldest_seconds`` the age of the job that
-    comes next, from when it was enqueued; ``workers`` how many processes consume it.
+    comes next, from when it was enqueued; ``workers`` how many processes consume it. ``total`` is all of them, those
+    that ended included. ``wait_ms`` and ``run_ms`` are of what ended in this hour and the last.
     """
 
     name: str
@@ -33,6 +35,9 @@ class QueueFigures(msgspec.Struct, frozen=True):
     closed_seconds: float
     workers: int
     oldest_seconds: float | None
+    total: int
+    wait_ms: Spread
+    run_ms: Spread
 
 
 def figures(queue: str) -> QueueFigures:
@@ -43,9 +48,11 @@ def figures(queue: str) -> QueueFigures:
         delayed, dead, stat, processes = pipe.execute()
     active = sum(store.hlen(keys.leases(each.decode())) for each in processes)
     count = {name.decode(): int(float(value)) for name, value in stat.items()}
+    waiting = contents.waiting_count(store, keys)
+    recent = tallies.of(queue).get("q")
     return QueueFigures(
         queue,
-        contents.waiting_count(store, keys),
+        waiting,
         delayed,
         active,
         dead,
@@ -57,6 +64,9 @@ def figures(queue: str) -> QueueFigures:
         max(0.0, round(count.get("open_until", 0) / 1000 - time.time(), 1)),
         len(processes),
         _oldest(queue),
+        waiting + delayed + active + count.get("completed", 0) + count.get("failed", 0),
+        recent.wait if recent else Spread(),
+        recent.run if recent else Spread(),
     )
 
 

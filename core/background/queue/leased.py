@@ -27,9 +27,6 @@ KEPT_DONE, KEPT_FAILED = 100, 1000
 Effect = tuple[str, Any, Any]
 """An operation of ``scripts.STEP`` and its two arguments."""
 
-Tally = tuple[str, str, int]
-"""A counter, the part of the queue's keys that it is kept in first, and how much it grows."""
-
 
 class Settled(NamedTuple):
     """A job that its process has done with, and what follows from that: all of it, or none if the lease was lost."""
@@ -72,10 +69,9 @@ class Leased:
         if args:
             self._run(scripts.PUSH, [NO_LIMIT, *args])
 
-    def step(self, wanted: int, settled: Sequence[Settled] = (), tallies: Sequence[Tally] = ()) -> Step:
+    def step(self, wanted: int, settled: Sequence[Settled] = ()) -> Step:
         """Renew the lease, settle, promote what is due, and take at most ``wanted`` jobs: one round trip."""
-        args: list[Any] = [self.process, int(LEASE * 1000), wanted, KEPT_DONE, KEPT_FAILED, len(tallies)]
-        args += [part for tally in tallies for part in tally]
+        args: list[Any] = [self.process, int(LEASE * 1000), wanted, KEPT_DONE, KEPT_FAILED]
         for each in settled:
             args += [each.nonce, len(each.effects), *(part for effect in each.effects for part in effect)]
         reply = self._run(scripts.STEP, args)

@@ -74,6 +74,46 @@ local function place(due, frame)
 end
 """
 
+ENDED = """
+-- Keep what is told of jobs that have ended, and count them: for the queue, and by the hour with how long they waited
+-- and ran for the queue, the task and the lane. Of each is told its task, its lane and two buckets of time
+-- (``tallies.py``), and a record.
+local function add(sums, field, many)
+  sums[field] = (sums[field] or 0) + many
+end
+
+local function keep(ended, what, many)
+  if #ended == 0 then return end
+  local hour, told, sums, ever, records = P .. 't:' .. math.floor(now / 3600000), {}, {}, {}, {}
+  for at, each in ipairs(ended) do
+    records[at] = each[2]
+    add(told, each[1], 1)
+  end
+  local room = redis.call('HLEN', hour) < 20000
+  for alike, times in pairs(told) do
+    local task, lane, waited, ran = string.match(alike, '^(%S+) (%S*) (%d+) (%d+)$')
+    if task then
+      for whose, kept in pairs({['q'] = true, ['k:' .. task] = true, ['l:' .. lane] = room}) do
+        if kept then
+          add(sums, whose .. '|w' .. waited, times)
+          add(sums, whose .. '|r' .. ran, times)
+          add(sums, whose .. '|' .. what, times)
+        end
+      end
+      add(ever, 'k:' .. task .. '|' .. what, times)
+      add(ever, 'l:' .. lane .. '|' .. what, times)
+    end
+  end
+  redis.call('HINCRBY', STAT, what, #ended)
+  local list = P .. (what == 'completed' and 'done' or 'failed')
+  redis.call('LPUSH', list, unpack(records))
+  redis.call('LTRIM', list, 0, many - 1)
+  for field, times in pairs(sums) do redis.call('HINCRBY', hour, field, times) end
+  for field, times in pairs(ever) do redis.call('HINCRBY', P .. 'ended', field, times) end
+  redis.call('EXPIRE', hour, 93600)
+end
+"""
+
 GATES = """
 local function gates(head)
   return string.gmatch(head, ';(%a)([%d%.]+)=([^;]*)')

@@ -5,7 +5,7 @@ What their parts mean is told in ``lua.py``. KEYS[1] is the prefix of all keys o
 
 from __future__ import annotations
 
-from core.background.queue.lua import BASE, GATES, KEPT_ENDED, LANES, STORIES
+from core.background.queue.lua import BASE, ENDED, GATES, KEPT_ENDED, LANES, STORIES
 from core.data import redis
 
 NAMES = "pb:q:names"
@@ -67,18 +67,17 @@ STEP = redis.script(
     + LANES
     + GATES
     + STORIES
+    + ENDED
     + """
--- ARGV: process, milliseconds of lease, wanted, records kept of done and failed, how many tallies follow, those (where,
--- what, how many), then for each settled job its nonce, how many effects follow, and those: an operation and two
--- arguments. ``done`` and ``failed`` are counted, with what is told of each.
+-- ARGV: process, milliseconds of lease, wanted, records kept of done and failed, then for each settled job its nonce,
+-- how many effects follow, and those: an operation and two arguments.
 local LEASES, process, wanted = P .. 'p:' .. ARGV[1], ARGV[1], tonumber(ARGV[3])
-local DONE, FAILED = P .. 'done', P .. 'failed'
 
 -- The first write must not ask for memory: where there is none left, a settled job must leave all the same.
 redis.call('HDEL', STALLS, '')
 local known = redis.call('ZSCORE', PROCS, process)
 
-local at, done, failed, lost = 7 + 3 * tonumber(ARGV[6]), {}, {}, {}
+local at, done, failed, lost = 6, {}, {}, {}
 while at <= #ARGV do
   local nonce, effects = ARGV[at], tonumber(ARGV[at + 1])
   local mine = redis.call('HDEL', LEASES, nonce) == 1
@@ -95,8 +94,8 @@ while at <= #ARGV do
     elseif what == 'tell' then tell(first, event(second))
     elseif what == 'put' then place(first, second)
     elseif what == 'count' then redis.call('HINCRBY', STAT, first, second)
-    elseif what == 'done' then done[#done + 1] = second
-    elseif what == 'failed' then failed[#failed + 1] = second
+    elseif what == 'done' then done[#done + 1] = {first, second}
+    elseif what == 'failed' then failed[#failed + 1] = {first, second}
     elseif what == 'free' then
       if redis.call('GET', first) == second then redis.call('DEL', first) end
     elseif what == 'dead' then
@@ -114,21 +113,9 @@ while at <= #ARGV do
   end
   at = at + 2 + effects * 3
 end
-local function keep(records, key, counter, many)
-  if #records == 0 then return end
-  redis.call('HINCRBY', STAT, counter, #records)
-  redis.call('LPUSH', key, unpack(records))
-  redis.call('LTRIM', key, 0, many - 1)
-end
-keep(done, DONE, 'completed', ARGV[4])
-keep(failed, FAILED, 'failed', ARGV[5])
+keep(done, 'completed', ARGV[4])
+keep(failed, 'failed', ARGV[5])
 local well = #done > 0
-local hour
-for tally = 7, 4 + 3 * tonumber(ARGV[6]), 3 do
-  redis.call('HINCRBY', P .. ARGV[tally], ARGV[tally + 1], ARGV[tally + 2])
-  if string.sub(ARGV[tally], 1, 2) == 't:' then hour = ARGV[tally] end
-end
-if hour then redis.call('EXPIRE', P .. hour, 90000) end
 
 redis.call('ZADD', PROCS, now + ARGV[2], process)
 

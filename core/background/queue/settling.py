@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from core.background.queue import stories, twins
+from core.background.queue import messages, stories, tallies, twins
 from core.background.queue.delivery import due
 from core.background.queue.frames import Frame
 from core.background.queue.framing import framed
@@ -77,7 +78,7 @@ def _told(outcome: Outcome) -> list[Effect]:
 
 
 def _moved(taken: Frame, outcome: Outcome) -> list[Effect]:
-    told = msgspec.json.encode(_record(outcome))
+    told, counted = msgspec.json.encode(_record(outcome)), _counted(taken, outcome)
     if outcome.again is not None:
         trip = [("trip", TRIP_AFTER, CLOSED_FOR * 1000)] if outcome.what == "outage" else []
         return [
@@ -90,9 +91,16 @@ def _moved(taken: Frame, outcome: Outcome) -> list[Effect]:
         return [
             *free,
             ("dead", taken.nonce, told + b"\n" + taken.raw()),
-            ("failed", "", told),
+            ("failed", counted, told),
         ]
-    return [*free, ("done", "", told)]
+    return [*free, ("done", counted, told)]
+
+
+def _counted(taken: Frame, outcome: Outcome) -> str:
+    """It waited from when it was enqueued or, where it was to come later, from when it was due."""
+    envelope = outcome.envelope
+    since = time.time() - envelope.due_at.timestamp() if envelope.due_at else messages.age(envelope)
+    return tallies.told(envelope.name, taken.lane, since - outcome.seconds, outcome.seconds)
 
 
 def _free(outcome: Outcome) -> list[Effect]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from core.background.queue import delivery, figures
 from core.background.queue.figures import QueueFigures
+from core.background.queue.frames import lane_of
+from core.background.queue.parts import By, Part, parts
 from core.errors import NOT_FOUND, Refused
 from core.trust import audit
-from plugins.jobs.services.sight import check_board_wide
+from plugins.jobs.services.sight import check_board_wide, whose
 
 
 def queues() -> list[QueueFigures]:
@@ -20,6 +22,14 @@ def queue(name: str) -> QueueFigures:
     if name not in delivery.names():
         raise Refused(NOT_FOUND, f"there is no queue {name!r}; there are {', '.join(delivery.names())}")
     return figures.figures(name)
+
+
+def figures_by(name: str, by: By, hours: int) -> list[Part]:
+    """Of each task or tenant; a tenant's own people get its line alone, ``Refused(FORBIDDEN)`` for the tasks of all."""
+    tenant = whose()
+    if by == "task" or tenant is None:
+        queue(name)
+    return parts(name, by, hours, None if tenant is None else lane_of(tenant))
 
 
 def set_paused(name: str, paused: bool) -> QueueFigures:

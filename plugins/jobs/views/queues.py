@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.background.queue.figures import QueueFigures
 from core.trust import requires
-from plugins.jobs.schemas import QueuesOut
+from plugins.jobs.schemas import PartsOut, PartsQuery, QueuesOut
 from plugins.jobs.services import queues
 from plugins.jobs.views.routes import routes
 
@@ -21,6 +21,13 @@ def list_queues() -> QueuesOut:
 def get_queue(name: str) -> QueueFigures:
     """How one queue stands."""
     return queues.queue(name)
+
+
+@routes.get("/queues/<name>/figures")
+@requires("jobs:read")
+def get_queue_figures(name: str, query: PartsQuery) -> PartsOut:
+    """A queue's figures by task or tenant, with how long jobs waited and ran."""
+    return PartsOut(queues.figures_by(name, query.by, query.hours))
 
 
 @routes.post("/queues/<name>/pause")
