@@ -34,8 +34,8 @@ from core.telemetry import clean
 if TYPE_CHECKING:
     from core.background.policy import Policy
 
-MOST_NOTES, MOST_NOTED = 32, 4096
-"""Notes that one attempt at a job may leave, by name; bytes of JSON of each."""
+MOST_NOTED = 4096
+"""Bytes of JSON of the notes of one attempt at a job."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -54,7 +54,7 @@ class Job:
         self._held = held
         self._teller: Teller | None = None
         self._followed = False
-        self._noted: set[str] = set()
+        self._noted: dict[str, Any] = {}
 
     def progress(self, part: float, message: str = "") -> None:
         """How much of it is done, from 0 to 1, and what it is at; a message is cut after 512 characters.
@@ -76,18 +76,18 @@ class Job:
             self._teller.tell(stories.told("log", {"text": said}))
 
     def note(self, **facts: Any) -> None:
-        """Facts about it by name, each in place of an earlier one: what JSON can hold, at most 4 KiB each, 32 of them.
+        """Facts about it by name, each in place of an earlier one: what JSON can hold, at most 4 KiB of it in all.
 
         Secrets are taken out of them. ``ValueError`` for what does not fit.
         """
-        kept = {name: _noted(name, value) for name, value in facts.items()}
-        if len(self._noted | kept.keys()) > MOST_NOTES:
-            raise ValueError(f"a job has at most {MOST_NOTES} notes")
-        self._noted |= kept.keys()
+        kept = {name: _plain(name, value) for name, value in facts.items()}
+        noted = {**self._noted, **kept}
+        if (size := len(_json(noted).encode())) > MOST_NOTED:
+            raise ValueError(f"the job's notes take {size} bytes together, and may take {MOST_NOTED}")
+        self._noted = noted
         if self._teller is not None and kept:
-            self._teller.tell(
-                stories.told("note", {"notes": kept}, {f"note:{name}": _raw(kept[name]) for name in kept})
-            )
+            facts = {f"note:{name}": _json(value) for name, value in kept.items()}
+            self._teller.tell(stories.told("note", {"notes": kept}, facts))
 
     # -- for those who run it --
 
@@ -120,20 +120,18 @@ def _text(value: Any) -> str:
     return fit(value)
 
 
-def _noted(name: str, value: Any) -> Any:
+def _plain(name: str, value: Any) -> Any:
     if not NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name of a note: take small letters, digits and _, at most 64")
     try:
         plain = clean(msgspec.to_builtins(value, str_keys=True))
-        size = len(_raw({name: plain}))
+        _json(plain)
     except (TypeError, ValueError) as exc:
         raise ValueError(f"note {name}: {exc}; give plain values") from exc
-    if size > MOST_NOTED:
-        raise ValueError(f"note {name} takes {size} bytes, and may take {MOST_NOTED}")
     return plain
 
 
-def _raw(value: Any) -> str:
+def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 

@@ -179,16 +179,8 @@ def _row(envelope: Envelope) -> OutboxRow:
 
 
 def _envelope(row: OutboxRow) -> Envelope:
-    plain = {
-        "id": row.id,
-        "kind": row.kind,
-        "name": row.name,
-        "payload": row.payload,
-        "tenant_id": row.tenant_id,
-        "due_at": row.due_at,
-        **row.context,
-    }
-    return msgspec.convert(plain, Envelope)
+    plain = {name: getattr(row, name) for name in ("id", "kind", "name", "payload", "tenant_id", "due_at")}
+    return msgspec.convert({**plain, **row.context}, Envelope)
 
 
 def _outbox() -> Outbox:
