@@ -33,7 +33,7 @@ def how(id: UUID) -> FollowedOut:
     facts = found.facts
     return msgspec.convert(
         {
-            **{name: facts.get(name) for name in ("task", "state", "message", "error")},
+            **{name: facts.get(name) or None for name in ("task", "state", "message", "error")},
             "id": id,
             "attempt": int(facts["attempt"]),
             "progress": float(facts["progress"]) if "progress" in facts else None,
