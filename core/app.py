@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import sys
@@ -48,14 +49,17 @@ ROOMS = (
 )
 
 
-def create_app(kind: Kind, *, parts: Iterable[str] | None = None) -> Flask:
-    """A board for one kind of process. ``parts`` overrides which parts of the plugins are imported.
+def create_app(kind: Kind, *, parts: Iterable[str] | None = None, pool: int | None = None) -> Flask:
+    """A board for one kind of process. ``parts`` overrides which parts of the plugins are imported; with ``pool`` it
+    keeps at most so many connections to each database, where the settings allow more.
 
     Raises ``BootError`` with every fault found, one line each.
     """
     began = time.perf_counter()
     app = Flask("pegboard", root_path=str(ROOT), static_folder=None)
     settings, registry = _configured()
+    if pool is not None:
+        settings = dataclasses.replace(settings, database_pool=min(pool, settings.database_pool))
     app.extensions["pegboard.settings"] = settings
     app.extensions["pegboard.kind"] = kind
     app.extensions["pegboard.services"] = Services()
@@ -93,10 +97,10 @@ def _try_role(app: Flask) -> None:
             db.engine.dispose()
 
 
-def boot(kind: Kind) -> Flask:
+def boot(kind: Kind, *, pool: int | None = None) -> Flask:
     """``create_app`` for the head of a process: faults go to stderr, a line each, and the process ends with 1."""
     try:
-        app = create_app(kind)
+        app = create_app(kind, pool=pool)
         if kind != "cli" and not app.extensions["pegboard.settings"].development:
             _try_role(app)
         return app

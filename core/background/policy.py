@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 from core.background.queue.frames import HIGHEST, LOWEST
 from core.background.queue.gates import AtOnce, Limit, Rate
 from core.background.queue.keys import DEFAULT, NAME
 
 LONGEST_WINDOW = 86_400.0
+Kind = Literal["greenlet", "process"]
+"""Where jobs run: in the worker, which suits those that wait, or in processes of their own, for those that compute."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Policy:
     backoff: Callable[[int], float] | None = None
     limits: tuple[Limit, ...] = ()
     outage: tuple[type[Exception], ...] = ()
+    kind: Kind = "greenlet"
     followed: bool = False
 
     def delay(self, attempt: int) -> float:
@@ -71,6 +76,10 @@ class Policy:
         for limit in self.limits if isinstance(self.limits, tuple) else (self.limits,):
             known = isinstance(limit, AtOnce | Rate)
             faults += limit.faults() if known else [f"has {limit!r} in limits=; write limits=(AtOnce(1),)"]
+        if self.kind not in typing.get_args(Kind):
+            faults.append(f"has kind={self.kind!r}; say 'greenlet', or 'process' for what computes")
+        elif self.kind == "process" and self.queue == DEFAULT:
+            faults.append("is of the kind process, and the queue default is for greenlets; name one, as queue='images'")
         return faults
 
     def strange(self, arguments: Iterable[str]) -> list[str]:

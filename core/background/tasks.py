@@ -16,7 +16,7 @@ import dataclasses
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, TypeVar
 from uuid import UUID
@@ -25,7 +25,7 @@ import msgspec
 from flask import Flask
 
 from core.background.functions import annotation_fault, call_faults, refuse_second
-from core.background.policy import Policy
+from core.background.policy import Kind, Policy
 from core.background.queue import calls
 from core.background.queue.delivery import push
 from core.background.queue.fullness import full_tenants
@@ -82,6 +82,7 @@ def task(
     backoff: Callable[[int], float] | None = None,
     limits: tuple[Limit, ...] = (),
     outage: tuple[type[Exception], ...] = (),
+    kind: Kind = "greenlet",
     followed: bool = False,
 ) -> Callable[[F], F]:
     """Mark a function in ``tasks.py`` as the task ``<plugin>.<function>``; see ``Policy`` for the numbers.
@@ -97,6 +98,10 @@ def task(
     in a row the task's queue is closed for a while and then tried with one job (a circuit breaker). Give such a task a
     queue of its own.
 
+    Jobs that compute for more than a moment hold up all others of their worker: with ``kind="process"`` they run in
+    processes of their own, as many at once as their queue's size, and what runs over its time is killed. All tasks of
+    a queue are of one kind; ``default`` is for greenlets.
+
     Of a ``followed`` task each job keeps a story, for whoever enqueued it: what ``current_job()`` tells, and what the
     function returns (JSON of at most 64 KiB).
 
@@ -107,7 +112,7 @@ def task(
     def mark(function: F) -> F:
         refuse_second(function, "__task__")
         several = tuple(never) if isinstance(never, Iterable) and not isinstance(never, str) else (never,)
-        stops = (timeout, backoff, limits, outage)
+        stops = (timeout, backoff, limits, outage, kind)
         policy = Policy(retries, retry_delay, several, queue, priority, unique, window, *stops, followed=followed)
         function.__task__ = policy  # type: ignore[attr-defined]
         return function
@@ -139,9 +144,17 @@ class Tasks:
                 faults.append(
                     f"{place} says nothing about who may ask for it; mark it @requires, @signed_in or @public"
                 )
+            faults += (f"{place} {fault}" for fault in self._clashes(found))
             self._tasks[found.name] = found
         if faults:
             raise BootError(*faults)
+
+    def _clashes(self, task: Task) -> Iterator[str]:
+        """A queue's jobs all run in the worker, or all in processes: how many there are at once depends on it."""
+        for other in self._tasks.values():
+            if other.policy.queue == task.policy.queue and other.policy.kind != task.policy.kind:
+                yield f"is of the kind {task.policy.kind} on the queue {task.policy.queue}, where {other.name} is not"
+                return
 
     def get(self, name: str) -> Task | None:
         return self._tasks.get(name)

@@ -16,6 +16,8 @@ MIGRATION_CONNECTIONS = 3
 """`flask db upgrade`: one holds the lock, one works, one asks for the app's role. It pools none."""
 SUBSCRIPTION = 1
 """The connection on which a process hears Redis's notices."""
+CHILD_POSTGRES, CHILD_REDIS = 2, 1 + SUBSCRIPTION
+"""Of each process in which a worker's jobs compute: it runs one at a time."""
 QUEUES = 8
 """That a worker consumes where ``WORKER_QUEUES`` does not say which: room for the usual ones."""
 FULL = 0.8
@@ -91,12 +93,20 @@ class Budget:
         return f"{' + '.join(parts)} = {self.total}"
 
 
-def for_postgres(settings: BoardSettings, formation: Formation) -> Budget:
-    lasting = (Share(kind, formation.processes(kind, settings), settings.database_pool) for kind in Formation._fields)
-    return Budget(tuple(lasting), (Share("release", 1, MIGRATION_CONNECTIONS),))
+def for_postgres(settings: BoardSettings, formation: Formation, children: int = 0) -> Budget:
+    """``children`` is how many processes of its own each worker has at most, for jobs that compute."""
+    lasting = [Share(kind, formation.processes(kind, settings), settings.database_pool) for kind in Formation._fields]
+    return Budget(
+        (*lasting, _children(settings, formation, children, min(settings.database_pool, CHILD_POSTGRES))),
+        (Share("release", 1, MIGRATION_CONNECTIONS),),
+    )
 
 
-def for_redis(settings: BoardSettings, formation: Formation) -> Budget:
+def _children(settings: BoardSettings, formation: Formation, children: int, each: int) -> Share:
+    return Share("child", formation.processes("worker", settings) * children, each)
+
+
+def for_redis(settings: BoardSettings, formation: Formation, children: int = 0) -> Budget:
     """A worker has a connection for each queue, one for its heartbeat and one for the bell, besides its pool."""
     from core.data.redis.connections import POOL
 
@@ -104,12 +114,11 @@ def for_redis(settings: BoardSettings, formation: Formation) -> Budget:
     pool = said or POOL
     queues = len(settings.worker_queues) or QUEUES
     waiting = {"worker": sum(min(said or each, each) for each in (queues, 1, 1))}
-    return Budget(
-        tuple(
-            Share(kind, formation.processes(kind, settings), pool + SUBSCRIPTION + waiting.get(kind, 0))
-            for kind in Formation._fields
-        )
-    )
+    lasting = [
+        Share(kind, formation.processes(kind, settings), pool + SUBSCRIPTION + waiting.get(kind, 0))
+        for kind in Formation._fields
+    ]
+    return Budget((*lasting, _children(settings, formation, children, CHILD_REDIS)))
 
 
 def _said(url: str) -> int:
@@ -118,10 +127,11 @@ def _said(url: str) -> int:
     return int(value) if value.isdecimal() else 0
 
 
-def largest_pool(settings: BoardSettings, formation: Formation, allowed: int) -> int:
+def largest_pool(settings: BoardSettings, formation: Formation, allowed: int, children: int = 0) -> int:
     """The DATABASE_POOL that fits, or 0 where there are too many processes for any."""
-    processes = sum(share.processes for share in for_postgres(settings, formation).lasting)
-    return max(0, (allowed - MIGRATION_CONNECTIONS) // max(1, processes))
+    processes = sum(formation.processes(kind, settings) for kind in Formation._fields)
+    ours = _children(settings, formation, children, CHILD_POSTGRES).total
+    return max(0, (allowed - MIGRATION_CONNECTIONS - ours) // max(1, processes))
 
 
 # -- what a server allows -----------------------------------------------------------------------------------------

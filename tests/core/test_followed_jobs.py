@@ -421,6 +421,15 @@ def slow_chores(ctx: Flask, tmp_path: Path) -> dict[str, str]:
         @public
         @in_steps
         def watch(file: str) -> int:
+            return until_there(file)
+
+        @task(followed=True, queue="images", kind="process")
+        @public
+        @in_steps
+        def watch_apart(file: str) -> int:
+            return until_there(file)
+
+        def until_there(file: str) -> int:
             job, turns = current_job(), 0
             while not Path(file).exists():
                 turns += 1
@@ -432,13 +441,14 @@ def slow_chores(ctx: Flask, tmp_path: Path) -> dict[str, str]:
     return install(tmp_path, "chores", tasks=tasks)
 
 
+@pytest.mark.parametrize("name", ["chores.watch", "chores.watch_apart"])
 def test_a_killed_workers_job_has_stalled_and_then_is_done(
-    process: StartProcess, slow_chores: dict[str, str], tmp_path: Path
+    name: str, process: StartProcess, slow_chores: dict[str, str], tmp_path: Path
 ) -> None:
     file = tmp_path / "file"
     worker = process("worker", **slow_chores)
-    eventually(lambda: routes.route_of("chores.watch").followed)
-    job = enqueue("chores.watch", file=str(file))
+    eventually(lambda: routes.route_of(name).followed)
+    job = enqueue(name, file=str(file))
     eventually(lambda: "progress" in story(job).facts)
     worker.kill()
     worker.start()
@@ -448,6 +458,7 @@ def test_a_killed_workers_job_has_stalled_and_then_is_done(
     assert worker.stop() == 0
     kept = [what for what, _ in told(job) if what != "progress"]
     assert kept == ["queued", "started", "stalled", "started", "log", "done"]
+    assert story(job).facts["result"].isdecimal()
 
 
 def test_redis_goes_and_comes_back_in_the_middle_and_the_job_goes_on(

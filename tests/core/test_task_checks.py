@@ -132,6 +132,8 @@ def _either(x: One | Two) -> None: ...
         (_plain, {"retry_delay": "1"}, "has retry_delay='1'; say a number of seconds"),
         (_plain, {"never": "x"}, "has 'x' in never=; name classes of exceptions, such as never=(ValueError,)"),
         (_plain, {"never": (5,)}, "has 5 in never=; name classes"),
+        (_plain, {"kind": "thread"}, "has kind='thread'; say 'greenlet', or 'process' for what computes"),
+        (_plain, {"kind": "process"}, "is of the kind process, and the queue default is for greenlets; name one"),
     ],
 )
 def test_what_a_task_may_not_be_is_named_with_the_cure(
@@ -148,6 +150,20 @@ def test_what_a_task_may_not_be_is_named_with_the_cure(
             delattr(function, mark)
     [fault] = caught.value.faults
     assert fault.startswith(f"plugin chores: task chores.chore {told}")
+
+
+def test_tasks_of_two_kinds_on_one_queue_are_refused() -> None:
+    def shrink() -> None: ...
+
+    def send() -> None: ...
+
+    tasks = Tasks()
+    first, second = ModuleType(__name__), ModuleType(__name__)
+    first.shrink = public(task(queue="images", kind="process")(shrink))  # type: ignore[attr-defined]
+    second.send = public(task(queue="images")(send))  # type: ignore[attr-defined]
+    tasks.add("album", first)
+    with pytest.raises(BootError, match=r"chores\.send is of the kind greenlet on the queue images, where album\."):
+        tasks.add("chores", second)
 
 
 @pytest.mark.parametrize("mark", ["task()", "duty(every=60)", "on(Rang)"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,6 +19,7 @@ from shelf import services
 from throwaway import eventually
 
 from core import telemetry
+from core.background.queue.sizes import STANDARD
 from core.background.tasks import enqueue, enqueue_many, perform, task
 from core.contracts import ANONYMOUS, SYSTEM, Principal
 from core.data.models import new_id, utcnow
@@ -25,6 +27,7 @@ from core.data.outbox import Envelope
 from core.data.tenancy import DEFAULT, current_tenant, tenant_or_none
 from core.data.unit import in_steps, unit, unit_or_none
 from core.errors import CONFLICT, DATABASE_UNAVAILABLE, Refused
+from core.ops.doctor.admission import patient
 from core.ops.processes import Process
 from core.trust.identity import acting_as, current_principal
 from core.trust.permissions import public, requires, signed_in
@@ -90,6 +93,19 @@ def test_arguments_arrive_as_the_task_declares_them(chores: Chores, run_jobs: Ru
     enqueue("chores.everything", **dict(zip(("id", "at", "price", "point", "tags"), given, strict=True)))
     assert run_jobs() == 1
     assert chores.seen == [(*given, None, 7)]
+
+
+def test_what_a_worker_would_run_in_a_process_a_tool_runs_itself(chores: Chores, run_jobs: RunJobs) -> None:
+    @task(queue="images", kind="process")
+    @public
+    def shrink() -> None:
+        chores.seen.append(os.getpid())
+
+    chores.add(shrink)
+    assert patient(chores.app).children == STANDARD["images"], "the doctor counts what a worker may have"
+    enqueue("chores.shrink")
+    assert run_jobs() == 1
+    assert chores.seen == [os.getpid()]
 
 
 @pytest.mark.parametrize(

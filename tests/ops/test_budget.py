@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from core.background.queue.template import POOL
 from core.config import BoardSettings
 from core.data.models import engine_options
 from core.ops import budget
@@ -36,6 +37,18 @@ def test_redis_counts_the_subscription_and_what_a_worker_has_for_its_queues() ->
     assert planned.total == 2 * 11 + (11 + 2 + 2) + 11
     planned = budget.for_redis(settings(redis_url="redis://127.0.0.1:9/0?max_connections=3"), ONE_OF_EACH)
     assert planned.total == 4 + (4 + 3 + 2) + 4
+
+
+@pytest.mark.unit
+def test_processes_in_which_jobs_compute_count_too() -> None:
+    planned = budget.for_postgres(settings(database_pool=7), THREE, children=5)
+    assert planned.total == budget.for_postgres(settings(database_pool=7), THREE).total + 2 * 5 * 2
+    assert "child 10 × 2" in str(planned)
+    assert POOL == budget.CHILD_POSTGRES
+    pool = budget.largest_pool(SETTINGS, THREE, 100, children=5)
+    assert budget.for_postgres(settings(database_pool=pool), THREE, 5).total <= 100
+    assert budget.for_postgres(settings(database_pool=pool + 1), THREE, 5).total > 100
+    assert budget.for_redis(SETTINGS, THREE, 5).total == budget.for_redis(SETTINGS, THREE).total + 2 * 5 * 2
 
 
 @pytest.mark.unit

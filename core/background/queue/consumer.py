@@ -1,4 +1,6 @@
-"""The worker's crews: for each queue Huey's consumer with greenlets, over a pump of its own, until told to end."""
+"""The worker's crews: for each queue Huey's consumer with greenlets, over a pump of its own, until told to end.
+
+Of a queue whose tasks are of the kind ``process`` a greenlet waits while a child process does its job."""
 
 from __future__ import annotations
 
@@ -14,12 +16,15 @@ from huey.consumer import Consumer
 
 from core.background.queue import lines, routes
 from core.background.queue.bell import Bell
+from core.background.queue.children import Children
 from core.background.queue.heartbeat import Heartbeat
 from core.background.queue.huey import BoardHuey, Hand
 from core.background.queue.leased import Leased
 from core.background.queue.neighbours import me
+from core.background.queue.outside import Outside
 from core.background.queue.pump import Pump
-from core.background.queue.sizes import queues_of, unconsumed
+from core.background.queue.running import attempt
+from core.background.queue.sizes import process_queues, queues_of, unconsumed
 from core.background.queue.watchdog import Watchdog
 from core.data import redis
 
@@ -78,7 +83,10 @@ def consume(app: Flask, leaving: Callable[[], None] = lambda: None) -> None:
         sizes = queues_of(app)
         steps, beats = redis.dedicated(TIMEOUT, size=len(sizes)), redis.dedicated(TIMEOUT)
         bell = Bell(redis.dedicated(TIMEOUT))
-        crews = [Crew(BoardHuey(app, Pump(Leased(steps, name, process), size)), size) for name, size in sizes.items()]
+        children = Children()
+        runs = dict.fromkeys(process_queues(app), Outside(children).attempt)
+        pumps = [Pump(Leased(steps, name, process), size) for name, size in sizes.items()]
+        crews = [Crew(BoardHuey(app, pump, runs.get(pump.queue.name, attempt)), pump.size) for pump in pumps]
     heartbeat = Heartbeat([Leased(beats, crew.pump.queue.name, process) for crew in crews])
     ended = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -108,6 +116,7 @@ def consume(app: Flask, leaving: Callable[[], None] = lambda: None) -> None:
     leaving()
     deadline = time.monotonic() + FINISH
     gevent.joinall([gevent.spawn(crew.finish, deadline) for crew in crews])
+    children.close()
     heartbeat.stop()
     bell.stop()
     for crew in crews:

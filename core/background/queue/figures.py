@@ -44,9 +44,9 @@ def figures(queue: str) -> QueueFigures:
     store: Any = redis.client()
     keys = Keys(queue)
     with store.pipeline(transaction=False) as pipe:
-        pipe.zcard(keys.sched).zcard(keys.dead_at).hgetall(keys.stat).zrange(keys.procs, 0, -1)
-        delayed, dead, stat, processes = pipe.execute()
-    active = sum(store.hlen(keys.leases(each.decode())) for each in processes)
+        pipe.time().zcard(keys.sched).zcard(keys.dead_at).hgetall(keys.stat).zrange(keys.procs, 0, -1, withscores=True)
+        (seconds, _), delayed, dead, stat, processes = pipe.execute()
+    active = sum(store.hlen(keys.leases(each.decode())) for each, _ in processes)
     count = {name.decode(): int(float(value)) for name, value in stat.items()}
     waiting = contents.waiting_count(store, keys)
     recent = tallies.of(queue).get("q")
@@ -62,7 +62,7 @@ def figures(queue: str) -> QueueFigures:
         count.get("stalled", 0),
         "paused" in count,
         max(0.0, round(count.get("open_until", 0) / 1000 - time.time(), 1)),
-        len(processes),
+        sum(until > seconds * 1000 for _, until in processes),
         _oldest(queue),
         waiting + delayed + active + count.get("completed", 0) + count.get("failed", 0),
         recent.wait if recent else Spread(),

@@ -7,6 +7,7 @@ it, and whoever kills the worker kills the job. Results, revocation, its schedul
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
@@ -19,7 +20,8 @@ from core.background.queue import delivery, messages, settling, twins
 from core.background.queue.frames import Frame
 from core.background.queue.pump import Pump
 from core.background.queue.routes import route_of
-from core.background.queue.running import attempt
+from core.background.queue.running import Outcome, attempt
+from core.background.queue.stories import Held
 from core.background.queue.timeouts import JobTimeout
 from core.data.outbox import Envelope
 
@@ -66,12 +68,13 @@ class Hand(Worker):
 
 
 class BoardHuey(Huey):
-    """``dequeue`` and ``execute`` want an app context."""
+    """``dequeue`` and ``execute`` want an app context. ``attempt`` runs a job: here, or in another process."""
 
-    def __init__(self, app: Flask, pump: Pump) -> None:
+    def __init__(self, app: Flask, pump: Pump, attempt: Callable[[Envelope, Flask, Held], Outcome] = attempt) -> None:
         super().__init__(pump.queue.name, results=False, storage_class=Storage, pump=pump)
         self.app = app
         self.pump = pump
+        self.attempt = attempt
         pump.on_stalled = self._stalled
         # What becomes of a job is told in `running`; Huey would tell it again.
         logging.getLogger("huey").setLevel(logging.WARNING)
@@ -117,7 +120,7 @@ class BoardHuey(Huey):
 
     def execute(self, task: Job, timestamp: Any = None) -> None:
         try:
-            outcome = attempt(task.envelope, self.app, self.pump.queue.held_as(task.frame))
+            outcome = self.attempt(task.envelope, self.app, self.pump.queue.held_as(task.frame))
             effects = settling.effects_of(task.frame, outcome)
         except JobTimeout:  # it came when the job had just ended
             self.pump.give_back(task.frame)

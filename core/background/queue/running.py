@@ -56,6 +56,10 @@ class BadArguments(Exception):
     """The payload does not fit the task's annotations; trying again would not help."""
 
 
+class NotBegun(Exception):
+    """No process could be had for the job: it waits, and that does not count."""
+
+
 class Outcome(NamedTuple):
     """What became of one attempt: ``done``, ``dropped``, ``retry``, ``waiting``, ``outage``, ``failed`` or ``lost``.
 
@@ -85,6 +89,17 @@ def attempt(envelope: Envelope, app: Flask | None = None, held: Held | None = No
     return Context().run(_perform, envelope, app or current_app._get_current_object(), held)  # type: ignore[attr-defined]
 
 
+def ended_outside(envelope: Envelope, exc: BaseException, seconds: float, app: Flask) -> Outcome:
+    """What becomes of a job that another process ran for so many seconds and can tell nothing of any more."""
+    return Context().run(_ended_outside, envelope, exc, seconds, app)
+
+
+def _ended_outside(envelope: Envelope, exc: BaseException, seconds: float, app: Flask) -> Outcome:
+    with app.app_context(), _log_context(envelope):
+        what, again = _after_failure(envelope, exc)
+    return _told(envelope, what, again, seconds, _error(exc))
+
+
 def _perform(envelope: Envelope, app: Flask, held: Held | None) -> Outcome:
     began = time.monotonic()
     error = None
@@ -95,16 +110,25 @@ def _perform(envelope: Envelope, app: Flask, held: Held | None) -> Outcome:
             log.error("job stopped: it is somebody else's by now", extra=_facts(envelope))
             what, again = "lost", None
         except (Exception, JobTimeout) as exc:  # whatever a task raises, the worker goes on
-            error = legible(f"{type(exc).__name__}: {exc}"[:LONGEST_ERROR])
+            error = _error(exc)
             what, again = _after_failure(envelope, exc)
-    seconds = time.monotonic() - began
+    return _told(envelope, what, again, time.monotonic() - began, error, job.result if what == "done" else "")
+
+
+def _error(exc: BaseException) -> str:
+    return legible(f"{type(exc).__name__}: {exc}"[:LONGEST_ERROR])
+
+
+def _told(
+    envelope: Envelope, what: str, again: Envelope | None, seconds: float, error: str | None, result: str = ""
+) -> Outcome:
     telemetry.count("jobs_total", task=envelope.name, outcome=what)
     telemetry.observe("job_seconds", seconds, task=envelope.name)
-    return Outcome(envelope, what, again, seconds, error, job.result if what == "done" else "")
+    return Outcome(envelope, what, again, seconds, error, result)
 
 
 def _attempt(envelope: Envelope) -> tuple[str, Envelope | None]:
-    task = _find(envelope)
+    task = task_of(envelope)
     if task is None:
         return _unknown(envelope)
     tenant = None if envelope.tenant_id is None else service(TenantDirectory).by_id(envelope.tenant_id)
@@ -120,7 +144,8 @@ def _attempt(envelope: Envelope) -> tuple[str, Envelope | None]:
     return "done", None
 
 
-def _find(envelope: Envelope) -> Task | None:
+def task_of(envelope: Envelope) -> Task | None:
+    """The task, or listener, that it is for, where this process knows it. Needs the app's context."""
     found: Task | None = current_app.extensions[REGISTRIES[envelope.kind]].get(envelope.name)
     return found
 
@@ -163,7 +188,10 @@ def _after_failure(envelope: Envelope, exc: BaseException) -> tuple[str, Envelop
     if refusal is not None and refusal.code in AWAY and timedelta(seconds=messages.age(envelope)) < OUTAGE_PATIENCE:
         log.warning("job waits: a store is away", extra=facts)
         return "waiting", _later(envelope, envelope.attempt, OUTAGE_DELAY)
-    task = _find(envelope)
+    if isinstance(exc, NotBegun) and timedelta(seconds=messages.age(envelope)) < OUTAGE_PATIENCE:
+        log.warning("job waits: no process can be had for it", extra=facts)
+        return "waiting", _later(envelope, envelope.attempt, OUTAGE_DELAY)
+    task = task_of(envelope)
     assert task is not None
     if isinstance(exc, task.policy.outage) and timedelta(seconds=messages.age(envelope)) < OUTAGE_PATIENCE:
         log.warning("job waits: an outside service is away", extra=facts)

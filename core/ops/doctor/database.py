@@ -134,10 +134,10 @@ def _shown(connection: Any, name: str) -> str:
 
 def _connections(patient: Patient, connection: Any) -> Finding:
     allowed = budget.allowed_by_postgres(connection)
-    state, told = budget.verdict(budget.for_postgres(patient.settings, patient.formation), allowed)
+    state, told = budget.verdict(budget.for_postgres(patient.settings, patient.formation, patient.children), allowed)
     if state == "ok":
         return ok("connections", told)
-    pool = budget.largest_pool(patient.settings, patient.formation, allowed.connections)
+    pool = budget.largest_pool(patient.settings, patient.formation, allowed.connections, patient.children)
     fits = f"DATABASE_POOL={pool} is the most that fits" if pool else "there are too many processes for any pool"
     if state == "over":
         return error("connections", told, f"{fits}; or put a pooler in between, or take a larger plan")

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 from flask import Flask
 
+from core.background.queue.sizes import most_children
 from core.config import BoardSettings
 from core.ops.budget import ONE_OF_EACH, Formation
 
@@ -63,6 +64,14 @@ class Patient:
     @property
     def production(self) -> bool:
         return not self.settings.development
+
+    @property
+    def children(self) -> int:
+        """How many processes of its own a worker has at most; 0 where the board does not start."""
+        if self.app is None or "pegboard.tasks" not in self.app.extensions:
+            return 0
+        with self.app.app_context():
+            return most_children(self.app)
 
     @property
     def platform(self) -> str:

@@ -137,7 +137,7 @@ def _room(facts: Mapping[str, Any]) -> Findings:
 
 
 def _connections(patient: Patient, client: Any, facts: Mapping[str, Any]) -> Finding:
-    planned = budget.for_redis(patient.settings, patient.formation)
+    planned = budget.for_redis(patient.settings, patient.formation, patient.children)
     most = int(facts.get("maxclients") or _configured(client, "maxclients"))
     if not most:
         return ok("connections", f"{planned}; this server does not say how many it allows")

@@ -1,0 +1,230 @@
+"""Processes that die by SIGKILL right before, or right after, a call to Redis of their choice.
+
+One process imports the board once, patched as a worker is, and forks whoever is asked for: a line of JSON each on its
+standard input (``Order``), and how that one ended, by its signal or its exit status, on its standard output.
+"""
+
+from __future__ import annotations
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import json  # noqa: E402
+import os  # noqa: E402
+import signal  # noqa: E402
+import sys  # noqa: E402
+import threading  # noqa: E402
+import time  # noqa: E402
+from types import FrameType  # noqa: E402
+from typing import Any  # noqa: E402
+
+from flask import Flask  # noqa: E402
+from redis import Redis  # noqa: E402
+from redis.client import Pipeline  # noqa: E402
+from redis.exceptions import NoScriptError  # noqa: E402
+from redis_sites import ROOT, sites  # noqa: E402
+
+PATIENCE = 20
+"""Seconds after which one that has not met its point ends by SIGALRM."""
+TASK = "the task"
+"""The site of what the task itself sends."""
+
+
+class Arm:
+    """Kills its process at the ``nth`` call from ``site``, ``before`` it is sent or after its reply has come."""
+
+    def __init__(self, site: str, nth: int, before: bool, known: set[str]) -> None:
+        self.site, self.nth, self.before, self.known = site, nth, before, known
+        self.met = 0
+
+    def around(self, sender: type, name: str) -> None:
+        send = getattr(sender, name)
+
+        def sent(client: Any, *args: Any, **given: Any) -> Any:
+            here = self._site(sys._getframe(1))
+            self.met += here == self.site
+            mine = here == self.site and self.met == self.nth
+            if mine and self.before:
+                os.kill(os.getpid(), signal.SIGKILL)
+            try:
+                reply = send(client, *args, **given)
+            except NoScriptError:  # nothing was done, and it is sent again, whole
+                self.met -= here == self.site
+                raise
+            if mine:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return reply
+
+        setattr(sender, name, sent)
+
+    def _site(self, frame: FrameType | None) -> str:
+        """The innermost function on the stack that is a site."""
+        while frame is not None:
+            code = frame.f_code
+            if code.co_filename.startswith(f"{ROOT}/core/"):
+                here = f"{code.co_filename.removeprefix(f'{ROOT}/')}:{code.co_qualname.partition('.<locals>')[0]}"
+                if here in self.known:
+                    return here
+            elif code.co_filename.endswith("/chores/tasks.py"):
+                return TASK
+            frame = frame.f_back
+        return ""
+
+
+def main() -> None:
+    from core.app import create_app
+    from core.background.queue import consumer, leased, pump
+
+    app = create_app("worker")
+    leased.LEASE, pump.REAP_EVERY, consumer.FINISH = 1.0, 0.2, 3
+    leased.MOST_STALLS = 1000  # so many die here that nobody would be believed any more
+    known = set(sites()) | {TASK}
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            _run(app, json.loads(line), known)
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)}\n")
+        sys.stdout.flush()
+
+
+def _run(app: Flask, order: dict[str, Any], known: set[str]) -> None:
+    signal.alarm(PATIENCE)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if order["site"]:
+        arm = Arm(order["site"], order["nth"], order["before"], known)
+        arm.around(Redis, "execute_command")
+        arm.around(Pipeline, "execute")
+    try:
+        ROLES[order["role"]](app, order)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+# -- roles ----------------------------------------------------------------------------------------------------------
+
+
+def worker(app: Flask, order: dict[str, Any]) -> None:
+    from core.background.queue import consume
+
+    consume(app)
+
+
+def idle_worker(app: Flask, order: dict[str, Any]) -> None:
+    """Ends by itself once nothing is left."""
+    from core.background.queue.figures import figures
+
+    def watch() -> None:
+        with app.app_context():
+            while sum(getattr(figures("default"), state) for state in ("waiting", "delayed", "active")):
+                time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+    worker(app, order)
+
+
+def leaving_worker(app: Flask, order: dict[str, Any]) -> None:
+    def leave() -> None:
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=leave, daemon=True).start()
+    worker(app, order)
+
+
+def unsure_worker(app: Flask, order: dict[str, Any]) -> None:
+    """The reply to its first step is lost, so that it has to ask what it holds."""
+    from redis.exceptions import ConnectionError
+
+    from core.background.queue.leased import Leased
+
+    step = Leased.step
+
+    def lost(self: Leased, *args: Any) -> Any:
+        Leased.step = step  # type: ignore[method-assign]
+        step(self, *args)
+        raise ConnectionError("the reply was lost")
+
+    Leased.step = lost  # type: ignore[method-assign]
+    worker(app, order)
+
+
+def enqueuer(app: Flask, order: dict[str, Any]) -> None:
+    from core.background import enqueue
+    from core.contracts import SYSTEM
+    from core.data import DEFAULT, acting_in, unit
+    from core.trust import acting_as
+
+    with app.app_context(), acting_in(DEFAULT), acting_as(SYSTEM), unit():
+        for number in order["numbers"]:
+            enqueue("chores.note", number=number)
+
+
+def call(app: Flask, order: dict[str, Any]) -> None:
+    """Whatever function of this module is named, in an app context."""
+    with app.app_context():
+        globals()[order["call"]](order)
+
+
+def hold_lease(order: dict[str, Any]) -> None:
+    from core.background.lease import lease
+
+    with lease(order["key"], 0.6) as held:
+        assert held is not None
+        time.sleep(0.5)
+
+
+def hold_lease_soon(order: dict[str, Any]) -> None:
+    """As soon as whoever held it is forgotten."""
+    from core.background.lease import lease
+
+    for _ in range(100):
+        with lease(order["key"], 0.6) as held:
+            if held is not None:
+                return
+        time.sleep(0.02)
+    raise AssertionError("nobody else gets the lease")
+
+
+def run_duty(order: dict[str, Any]) -> None:
+    from flask import current_app
+
+    from core.background import duties
+
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    duties.run_once(app, app.extensions["pegboard.duties"]["core.outbox_sweep"])
+
+
+def replay(order: dict[str, Any]) -> None:
+    from core.background.queue import dead
+
+    for letter in list(dead.letters("default")):
+        dead.replay(letter)
+
+
+def discard(order: dict[str, Any]) -> None:
+    from core.background.queue import dead
+
+    for letter in list(dead.letters("default")):
+        dead.discard(letter)
+
+
+def pause_and_resume(order: dict[str, Any]) -> None:
+    from core.background.queue import figures
+
+    figures.pause("default")
+    figures.resume("default")
+
+
+ROLES = {each.__name__: each for each in (worker, idle_worker, leaving_worker, unsure_worker, enqueuer, call)}
+
+if __name__ == "__main__":
+    main()
