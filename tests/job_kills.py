@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from throwaway import eventually, install
 
 from core.background.queue import contents
+from core.background.queue.keys import Keys
 from core.background.tasks import enqueue
 from core.data import redis
 from core.data.unit import unit
@@ -37,10 +38,12 @@ SIZE = 5
 
 
 class Came(NamedTuple):
-    """How often each job was done; how many kills; seconds from the last kill until nothing was left."""
+    """How often each job was done; how many kills, and how many jobs the killed held; seconds from the last kill until
+    nothing was left."""
 
     done: Counter[int]
     kills: int
+    held: int
     recovered: float
 
 
@@ -54,20 +57,30 @@ def killing(
         with unit():
             for number in range(start, min(start + 500, jobs)):
                 enqueue("chores.note", number=number)
-    done = 0
+    done = held = 0
     for _ in range(kills):
         time.sleep(dice.uniform(0.05, 0.4))
         if left() == 0:
             break
         victim = dice.choice(crew)
+        pid = victim.pid
         victim.kill()
+        held += held_by(pid)
         victim.start()
         done += 1
     last = time.monotonic()
     eventually(lambda: left() == 0, 120)
     store: Any = redis.client()
     found = Counter(int(each) for each in store.lrange("chores:done", 0, -1))
-    return Came(found, done, time.monotonic() - last)
+    return Came(found, done, held, time.monotonic() - last)
+
+
+def held_by(pid: int, queue: str = "default") -> int:
+    """How many jobs the process with this number holds leases of."""
+    store: Any = redis.client()
+    keys = Keys(queue)
+    names = [name.decode() for name in store.zrange(keys.procs, 0, -1)]
+    return sum(store.hlen(keys.leases(name)) for name in names if name.split(".")[1] == str(pid))
 
 
 def left() -> int:

@@ -12,12 +12,15 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from redis import Redis
+from redis.client import Pipeline, PubSub
+
 ROOT = Path(__file__).resolve().parents[1]
 CLIENT = re.compile(r"(.*\.)?_?(client|store|channel|conn)")
 """What a client, a pipeline or a subscription is called; chained calls of a pipeline begin with one of those."""
 QUEUED = "pipe"
 """What is put on a pipeline is sent by its ``execute``."""
-NO_COMMAND = {"pipeline", "close", "script", "dedicated", "client", "board_key", "key", "ping", "register_script"}
+COMMANDS = {name for sender in (Redis, Pipeline, PubSub) for name in dir(sender)} - {"pipeline", "close", "ping"}
 
 
 def sites(folder: str = "core/background") -> dict[str, set[str]]:
@@ -64,6 +67,6 @@ def _is_function(where: str) -> bool:
 def _command(called: ast.Attribute) -> str:
     receiver = ast.unparse(called.value).partition("(")[0]
     queued = receiver.partition(".")[0] == QUEUED
-    if called.attr in NO_COMMAND or not (queued or CLIENT.fullmatch(receiver)):
+    if called.attr not in COMMANDS or not (queued or CLIENT.fullmatch(receiver)):
         return ""
     return f"pipe.{called.attr}" if queued and called.attr != "execute" else called.attr

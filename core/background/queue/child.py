@@ -12,7 +12,7 @@ from typing import NoReturn
 import msgspec
 from flask import Flask
 
-from core.background.queue import lines, pipe
+from core.background.queue import lines, talk
 from core.background.queue.orphans import end_with, go_first
 from core.background.queue.running import attempt
 from core.background.queue.stories import Held
@@ -48,10 +48,10 @@ def _serve(app: Flask, seat: socket.socket) -> None:
     while (message := _next(seat)) is not None:
         envelope, held = _decoder.decode(message)
         outcome = attempt(envelope, app, held)
-        pipe.send(seat, msgspec.json.encode(outcome))
+        talk.send(seat, msgspec.json.encode(outcome))
 
 
 def _next(seat: socket.socket) -> bytes | None:
     if not select.select([seat], [], [], 1.0)[0]:
         lines.sum_up()
-    return pipe.receive(seat)
+    return talk.receive(seat)
