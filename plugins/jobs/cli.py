@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from uuid import UUID
 
 import click
 import msgspec
 from flask.cli import AppGroup
 
 from core.background.queue.figures import QueueFigures
+from core.background.queue.following import ENDED
 from core.background.queue.parts import By
 from core.background.queue.tallies import HOURS, Spread
 from core.contracts import SYSTEM
@@ -17,8 +19,8 @@ from core.data import PLATFORM, acting_in, unit
 from core.errors import Refused
 from core.trust import acting_as
 from plugins.jobs.schedule_schemas import EditSchedule, ScheduleOut, SchedulesQuery
-from plugins.jobs.schemas import LettersQuery, ReplayMany
-from plugins.jobs.services import letters, queues, schedules
+from plugins.jobs.schemas import EventsQuery, LettersQuery, ReplayMany
+from plugins.jobs.services import following, letters, queues, schedules
 
 jobs = AppGroup("jobs", help="Queues, dead letters and schedules.")
 schedule = AppGroup("schedule", help="One schedule.")
@@ -67,6 +69,21 @@ def resume(queue: str) -> None:
     """Have QUEUE's jobs run again."""
     with _as_operator():
         click.echo(_line(queues.set_paused(queue, False)))
+
+
+@jobs.command("follow")
+@click.argument("job", type=click.UUID)
+def follow(job: UUID) -> None:
+    """Tell what happens to JOB, of a followed task, until it has ended."""
+    cursor = None
+    while True:
+        with _as_operator(in_steps=True):
+            found = following.events(job, EventsQuery(cursor=cursor, limit=100, wait=25))
+        for each in found.items:
+            click.echo(f"{each.at:%Y-%m-%d %H:%M:%S}  {each.event:8}  {msgspec.json.encode(each.data).decode()}")
+        if found.items and found.items[-1].event in ENDED:
+            return
+        cursor = found.next
 
 
 @jobs.command("dead")
@@ -147,9 +164,9 @@ def upcoming(name: str, count: int) -> None:
 
 
 @contextmanager
-def _as_operator() -> Iterator[None]:
+def _as_operator(in_steps: bool = False) -> Iterator[None]:
     try:
-        with acting_in(PLATFORM), acting_as(SYSTEM), unit():
+        with acting_in(PLATFORM), acting_as(SYSTEM), nullcontext() if in_steps else unit():
             yield
     except Refused as refusal:
         raise click.ClickException(refusal.detail or refusal.code.title) from None

@@ -33,7 +33,7 @@ SIZE = 4
 
 TASKS = """\
     import time
-    from core.background import AtOnce, task
+    from core.background import AtOnce, current_job, task
     from core.data import redis
     from core.data.unit import in_steps
     from core.trust import public
@@ -68,6 +68,13 @@ TASKS = """\
     def one_by_one(number: int) -> None:
         did(number)
 
+    @task(followed=True)
+    @public
+    @in_steps
+    def show(number: int) -> None:
+        current_job().log("now")
+        did(number)
+
     @task(retries=0)
     @public
     def fail(number: int) -> None:
@@ -93,6 +100,7 @@ WORKERS = (
     Point(f"{QUEUE}/leased.py:Leased.leave", "leaving_worker"),
     Point(f"{QUEUE}/routes.py:tell", "worker"),
     Point("core/background/schedules/tasks.py:tell", "worker"),
+    Point(f"{QUEUE}/telling.py:Teller._send", "worker", (1, 2)),
 )
 ENQUEUERS = (
     Point(f"{QUEUE}/delivery.py:_push", "enqueuer"),
@@ -167,8 +175,9 @@ def some(first: int) -> list[int]:
         for number in range(first + 6, first + 9):
             enqueue("chores.one_by_one", number=number)
         enqueue_in(0.3, "chores.note", number=first + 9)
-        enqueue("chores.fail", number=first + 10)
-    return list(range(first, first + 10))
+        enqueue("chores.show", number=first + 10)
+        enqueue("chores.fail", number=first + 11)
+    return list(range(first, first + 11))
 
 
 def done() -> Counter[int]:
@@ -192,6 +201,8 @@ def test_whoever_runs_jobs_may_be_killed_at_any_call(ground: Callable[..., int])
     assert found.total() - len(wanted) <= kills * SIZE, "twice at most what was running at a kill"
     assert figures("default").dead == kills and len(list(dead.letters("default"))) == kills
     assert nothing_is_left()
+    store: Any = redis.client()
+    assert {store.hget(key, "state") for key in store.keys("pb:q:{default}:h:*")} == {b"done"}, "stories end too"
 
 
 def test_whoever_enqueues_may_be_killed_at_any_call(ground: Callable[..., int]) -> None:

@@ -15,11 +15,12 @@ from flask import Flask
 from core.background.queue import lines, talk
 from core.background.queue.orphans import end_with, go_first
 from core.background.queue.running import attempt
+from core.background.queue.stories import Held
 from core.data.outbox import Envelope
 
 log = logging.getLogger(__name__)
 
-_decoder = msgspec.json.Decoder(Envelope)
+_decoder = msgspec.json.Decoder(tuple[Envelope, Held | None])
 
 
 def run(app: Flask, seat: socket.socket, parent: int) -> NoReturn:
@@ -45,7 +46,8 @@ def run(app: Flask, seat: socket.socket, parent: int) -> NoReturn:
 
 def _serve(app: Flask, seat: socket.socket) -> None:
     while (message := _next(seat)) is not None:
-        outcome = attempt(_decoder.decode(message), app)
+        envelope, held = _decoder.decode(message)
+        outcome = attempt(envelope, app, held)
         talk.send(seat, msgspec.json.encode(outcome))
 
 
