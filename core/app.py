@@ -38,6 +38,7 @@ ROOMS = (
     "core.background.events",
     "core.background.duties",
     "core.background.effects",
+    "core.background.schedules.firing",
     "core.registry.standins",
     "core.web.replies",
     "core.web.idempotency",

@@ -93,6 +93,7 @@ class BoardSettings:
     email_from_name: str = env(default="Pegboard", doc="sender's name")
     email_from_address: str = env(default="no-reply@example.com", doc="sender's address")
     support_email: str = env(default="", doc="where mail tells people to write")
+    admin_email: str = env(default="", doc="who is mailed how the board fared")
 
     @property
     def development(self) -> bool:

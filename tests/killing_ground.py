@@ -217,6 +217,16 @@ def discard(order: dict[str, Any]) -> None:
         dead.discard(letter)
 
 
+def forget(order: dict[str, Any]) -> None:
+    from datetime import timedelta
+
+    from core.background.queue import retention
+    from core.data import utcnow
+
+    later = utcnow() + timedelta(minutes=1)
+    retention.forget("default", later, later)
+
+
 def pause_and_resume(order: dict[str, Any]) -> None:
     from core.background.queue import figures
 

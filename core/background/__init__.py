@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from core.background.duties import duty as duty
     from core.background.effects import once as once
     from core.background.events import emit as emit, on as on
+    from core.background.job import current_job as current_job
     from core.background.queue.gates import AtOnce as AtOnce, Rate as Rate
+    from core.background.schedules.declared import Schedule as Schedule
     from core.background.tasks import (
         enqueue as enqueue,
         enqueue_in as enqueue_in,
@@ -30,6 +32,8 @@ __getattr__, __dir__, __all__ = face(
         "duty": "core.background.duties:duty",
         "AtOnce": "core.background.queue.gates:AtOnce",
         "Rate": "core.background.queue.gates:Rate",
+        "Schedule": "core.background.schedules.declared:Schedule",
+        "current_job": "core.background.job:current_job",
         "once": "core.background.effects:once",
     },
 )

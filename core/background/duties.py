@@ -284,6 +284,11 @@ def leave() -> None:
         runner.leave()
 
 
+def leaving() -> bool:
+    """Whether this process is about to end: what waits for something else should not."""
+    return any(runner.leaving.is_set() for runner in _runners)
+
+
 def stop() -> None:
     """``leave``, and give runs under way until 10 s after that to finish."""
     leave()

@@ -33,6 +33,7 @@ class Policy:
     limits: tuple[Limit, ...] = ()
     outage: tuple[type[Exception], ...] = ()
     kind: Kind = "greenlet"
+    followed: bool = False
 
     def delay(self, attempt: int) -> float:
         """Seconds until the next attempt after this many have failed, before jitter and cap."""
@@ -70,6 +71,8 @@ class Policy:
             faults.append(f"has timeout={self.timeout!r}; say the seconds after which it is stopped, such as 60")
         if self.window is not None and (not self.unique or not 0 < self.window <= LONGEST_WINDOW):
             faults.append(f"has window={self.window!r}; say seconds, at most a day, and beside unique=")
+        if not isinstance(self.followed, bool):
+            faults.append(f"has followed={self.followed!r}; say True to keep its jobs' stories")
         for limit in self.limits if isinstance(self.limits, tuple) else (self.limits,):
             known = isinstance(limit, AtOnce | Rate)
             faults += limit.faults() if known else [f"has {limit!r} in limits=; write limits=(AtOnce(1),)"]

@@ -63,11 +63,10 @@ class Task:
     def in_steps(self) -> bool:
         return getattr(self.function, "__in_steps__", False)
 
-    def call(self, arguments: msgspec.Struct) -> None:
+    def call(self, arguments: msgspec.Struct) -> Any:
         if self.takes_struct:
-            self.function(arguments)
-        else:
-            self.function(**{name: getattr(arguments, name) for name in self.arguments.__struct_fields__})
+            return self.function(arguments)
+        return self.function(**{name: getattr(arguments, name) for name in self.arguments.__struct_fields__})
 
 
 def task(
@@ -84,6 +83,7 @@ def task(
     limits: tuple[Limit, ...] = (),
     outage: tuple[type[Exception], ...] = (),
     kind: Kind = "greenlet",
+    followed: bool = False,
 ) -> Callable[[F], F]:
     """Mark a function in ``tasks.py`` as the task ``<plugin>.<function>``; see ``Policy`` for the numbers.
 
@@ -102,6 +102,9 @@ def task(
     processes of their own, as many at once as their queue's size, and what runs over its time is killed. All tasks of
     a queue are of one kind; ``default`` is for greenlets.
 
+    Of a ``followed`` task each job keeps a story, for whoever enqueued it: what ``current_job()`` tells, and what the
+    function returns (JSON of at most 64 KiB).
+
     A ``Refused`` with a 4xx code is never tried again. An attempt that failed because PostgreSQL, Redis or MongoDB
     was away does not count. The job runs in one unit of work, unless the function is marked ``@in_steps``.
     """
@@ -110,7 +113,8 @@ def task(
         refuse_second(function, "__task__")
         several = tuple(never) if isinstance(never, Iterable) and not isinstance(never, str) else (never,)
         stops = (timeout, backoff, limits, outage, kind)
-        function.__task__ = Policy(retries, retry_delay, several, queue, priority, unique, window, *stops)  # type: ignore[attr-defined]
+        policy = Policy(retries, retry_delay, several, queue, priority, unique, window, *stops, followed=followed)
+        function.__task__ = policy  # type: ignore[attr-defined]
         return function
 
     return mark

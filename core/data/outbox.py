@@ -155,6 +155,12 @@ def _plain(name: str, payload: Any) -> dict[str, Any]:
     return plain
 
 
+def find(id: UUID) -> Envelope | None:
+    """A job of the current tenant's that has not been handed over yet. Needs a unit of work."""
+    row = db.session.scalar(sa.select(OutboxRow).where(OutboxRow.id == id))
+    return None if row is None else _envelope(row)
+
+
 def _row(envelope: Envelope) -> OutboxRow:
     context = {
         "request_id": envelope.request_id,
@@ -173,16 +179,8 @@ def _row(envelope: Envelope) -> OutboxRow:
 
 
 def _envelope(row: OutboxRow) -> Envelope:
-    plain = {
-        "id": row.id,
-        "kind": row.kind,
-        "name": row.name,
-        "payload": row.payload,
-        "tenant_id": row.tenant_id,
-        "due_at": row.due_at,
-        **row.context,
-    }
-    return msgspec.convert(plain, Envelope)
+    plain = {name: getattr(row, name) for name in ("id", "kind", "name", "payload", "tenant_id", "due_at")}
+    return msgspec.convert({**plain, **row.context}, Envelope)
 
 
 def _outbox() -> Outbox:

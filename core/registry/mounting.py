@@ -14,6 +14,7 @@ import click
 from flask import Blueprint, Flask
 
 from core.background import duties
+from core.background.schedules import declared as schedules
 from core.background.tasks import Tasks
 from core.contracts import Services
 from core.errors import BootError
@@ -37,6 +38,7 @@ GIVEN_BY_FLASK = frozenset({"HEAD", "OPTIONS"})
 def mount(app: Flask, registry: Registry, parts: Iterable[str]) -> None:
     """Import and attach the parts of every plugin that is on. Raises ``BootError`` with all faults found."""
     faults: list[str] = []
+    parts = tuple(parts)
     for entry in registry.on:
         began = time.perf_counter()
         _provide(app, entry)
@@ -55,6 +57,8 @@ def mount(app: Flask, registry: Registry, parts: Iterable[str]) -> None:
     for entry in registry.on:
         faults += grant_faults(app, entry)
     faults += permission_faults(app, registry)
+    if {"tasks", "duties"} <= set(parts):
+        faults += schedules.call_faults(app)
     faults += double_faults(app)
     faults += (
         fault for endpoint in endpoints(app) if endpoint.plugin not in registry.plugins for fault in endpoint.faults()
@@ -160,8 +164,13 @@ def _listeners(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:
 
 
 def _duties(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:
-    duties.add_module(app, entry.plugin.name, module)
-    return []
+    faults: list[str] = []
+    for room in (duties, schedules):
+        try:
+            room.add_module(app, entry.plugin.name, module)
+        except BootError as exc:
+            faults += exc.faults
+    return faults
 
 
 def _cli(app: Flask, entry: Mounted, module: ModuleType) -> list[str]:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from uuid import UUID
 
 import click
 import msgspec
 from flask.cli import AppGroup
 
 from core.background.queue.figures import QueueFigures
+from core.background.queue.following import ENDED
 from core.background.queue.parts import By
 from core.background.queue.tallies import HOURS, Spread
 from core.contracts import SYSTEM
 from core.data import PLATFORM, acting_in, unit
 from core.errors import Refused
 from core.trust import acting_as
-from plugins.jobs.schemas import LettersQuery, ReplayMany
-from plugins.jobs.services import letters, queues
+from plugins.jobs.schedule_schemas import EditSchedule, ScheduleOut, SchedulesQuery
+from plugins.jobs.schemas import EventsQuery, LettersQuery, ReplayMany
+from plugins.jobs.services import following, letters, queues, schedules
 
-jobs = AppGroup("jobs", help="Queues and dead letters.")
+jobs = AppGroup("jobs", help="Queues, dead letters and schedules.")
+schedule = AppGroup("schedule", help="One schedule.")
+jobs.add_command(schedule)
 
 of_queue = click.option("--queue", default="default", show_default=True)
 of_task = click.option("--task", help="Jobs of this task alone.")
@@ -66,6 +71,21 @@ def resume(queue: str) -> None:
         click.echo(_line(queues.set_paused(queue, False)))
 
 
+@jobs.command("follow")
+@click.argument("job", type=click.UUID)
+def follow(job: UUID) -> None:
+    """Tell what happens to JOB, of a followed task, until it has ended."""
+    cursor = None
+    while True:
+        with _as_operator(in_steps=True):
+            found = following.events(job, EventsQuery(cursor=cursor, limit=100, wait=25))
+        for each in found.items:
+            click.echo(f"{each.at:%Y-%m-%d %H:%M:%S}  {each.event:8}  {msgspec.json.encode(each.data).decode()}")
+        if found.items and found.items[-1].event in ENDED:
+            return
+        cursor = found.next
+
+
 @jobs.command("dead")
 @of_queue
 @of_task
@@ -95,10 +115,58 @@ def replay(queue: str, task: str | None, error: str | None, dry_run: bool) -> No
     click.echo(f"{done.matching} match, {done.replayed} were replayed")
 
 
+@jobs.command("schedules")
+def list_schedules() -> None:
+    """What recurs: name, when, task, the next time."""
+    cursor = None
+    while True:
+        with _as_operator():
+            page = schedules.page(SchedulesQuery(limit=100, cursor=cursor))
+        for each in page.items:
+            click.echo(_recurring(each))
+        if (cursor := page.next) is None:
+            return
+
+
+@schedule.command("enable")
+@click.argument("name")
+def enable(name: str) -> None:
+    """Have NAME run again, from its next tick on."""
+    with _as_operator():
+        click.echo(_recurring(schedules.change(schedules.locked(name), EditSchedule(enabled=True))))
+
+
+@schedule.command("disable")
+@click.argument("name")
+def disable(name: str) -> None:
+    """Have NAME run no more."""
+    with _as_operator():
+        click.echo(_recurring(schedules.change(schedules.locked(name), EditSchedule(enabled=False))))
+
+
+@schedule.command("run")
+@click.argument("name")
+def run(name: str) -> None:
+    """Have NAME run now, whatever the time, and print its job's id; a scheduler sees to it within a second or two."""
+    with _as_operator():
+        click.echo(schedules.run(name).job_id)
+
+
+@schedule.command("next")
+@click.argument("name")
+@click.option("--count", type=click.IntRange(1, 50), default=10, show_default=True)
+def upcoming(name: str, count: int) -> None:
+    """Print the next times of NAME, in UTC."""
+    with _as_operator():
+        found = schedules.upcoming(name, count).items
+    for each in found:
+        click.echo(f"{each:%Y-%m-%d %H:%M:%S}Z")
+
+
 @contextmanager
-def _as_operator() -> Iterator[None]:
+def _as_operator(in_steps: bool = False) -> Iterator[None]:
     try:
-        with acting_in(PLATFORM), acting_as(SYSTEM), unit():
+        with acting_in(PLATFORM), acting_as(SYSTEM), nullcontext() if in_steps else unit():
             yield
     except Refused as refusal:
         raise click.ClickException(refusal.detail or refusal.code.title) from None
@@ -118,3 +186,9 @@ def _line(queue: QueueFigures) -> str:
     if queue.paused:
         told = "PAUSED"
     return f"{queue.name}: {numbers}{oldest}; completed {queue.completed}, failed {queue.failed}; {told}"
+
+
+def _recurring(each: ScheduleOut) -> str:
+    when = f"{each.cron} {each.timezone}" if each.cron else f"every {each.every} s"
+    after = f"next {each.next_at:%Y-%m-%d %H:%M:%S}Z" if each.next_at else "DISABLED"
+    return f"{each.name}: {when}  {each.task} {msgspec.json.encode(each.arguments).decode()}  {after}"

@@ -57,6 +57,46 @@ class JobsOut(msgspec.Struct):
     items: list[JobOut]
 
 
+class FollowedOut(msgspec.Struct):
+    """How a job of a followed task stands. ``merged``: it was the same as another, which is done in its place."""
+
+    id: UUID
+    task: str
+    state: Literal["queued", "running", "stalled", "retrying", "done", "failed", "merged"]
+    attempt: int
+    progress: Annotated[float, Meta(ge=0, le=1)] | None = None
+    message: str | None = None
+    notes: dict[str, Any] = {}
+    result: Any = None
+    error: str | None = None
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    merged_into: UUID | None = None
+
+
+class EventsQuery(PageQuery):
+    """``wait``: seconds for which the reply is held back while there is nothing new."""
+
+    wait: Annotated[float, Meta(ge=0, le=25)] = 0
+
+
+class EventOut(msgspec.Struct):
+    """``seq`` counts a job's events from 1; of many only the last thousand are kept."""
+
+    seq: int
+    at: datetime
+    event: Literal["queued", "started", "progress", "log", "note", "stalled", "retry", "done", "failed", "merged"]
+    data: dict[str, Any]
+
+
+class EventsOut(msgspec.Struct):
+    """``next`` is always given: what comes later comes after it."""
+
+    items: list[EventOut]
+    next: str
+
+
 class LettersQuery(PageQuery):
     queue: Queue = "default"
     task: Task | None = None

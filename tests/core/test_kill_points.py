@@ -33,7 +33,7 @@ SIZE = 4
 
 TASKS = """\
     import time
-    from core.background import AtOnce, task
+    from core.background import AtOnce, current_job, task
     from core.data import redis
     from core.data.unit import in_steps
     from core.trust import public
@@ -68,6 +68,13 @@ TASKS = """\
     def one_by_one(number: int) -> None:
         did(number)
 
+    @task(followed=True)
+    @public
+    @in_steps
+    def show(number: int) -> None:
+        current_job().log("now")
+        did(number)
+
     @task(retries=0)
     @public
     def fail(number: int) -> None:
@@ -92,6 +99,8 @@ WORKERS = (
     Point(f"{QUEUE}/leased.py:Leased.held", "unsure_worker"),
     Point(f"{QUEUE}/leased.py:Leased.leave", "leaving_worker"),
     Point(f"{QUEUE}/routes.py:tell", "worker"),
+    Point("core/background/schedules/tasks.py:tell", "worker"),
+    Point(f"{QUEUE}/telling.py:Teller._send", "worker", (1, 2)),
 )
 ENQUEUERS = (
     Point(f"{QUEUE}/delivery.py:_push", "enqueuer"),
@@ -106,6 +115,7 @@ CALLS = {
     f"{QUEUE}/dead.py:discard": "discard",
     f"{QUEUE}/figures.py:pause": "pause_and_resume",
     f"{QUEUE}/figures.py:resume": "pause_and_resume",
+    f"{QUEUE}/retention.py:forget": "forget",
 }
 ELSEWHERE = {
     f"{QUEUE}/leased.py:Leased.push": "tests put frames on queues with it; PUSH itself is met in `_push`",
@@ -165,8 +175,9 @@ def some(first: int) -> list[int]:
         for number in range(first + 6, first + 9):
             enqueue("chores.one_by_one", number=number)
         enqueue_in(0.3, "chores.note", number=first + 9)
-        enqueue("chores.fail", number=first + 10)
-    return list(range(first, first + 10))
+        enqueue("chores.show", number=first + 10)
+        enqueue("chores.fail", number=first + 11)
+    return list(range(first, first + 11))
 
 
 def done() -> Counter[int]:
@@ -190,6 +201,8 @@ def test_whoever_runs_jobs_may_be_killed_at_any_call(ground: Callable[..., int])
     assert found.total() - len(wanted) <= kills * SIZE, "twice at most what was running at a kill"
     assert figures("default").dead == kills and len(list(dead.letters("default"))) == kills
     assert nothing_is_left()
+    store: Any = redis.client()
+    assert {store.hget(key, "state") for key in store.keys("pb:q:{default}:h:*")} == {b"done"}, "stories end too"
 
 
 def test_whoever_enqueues_may_be_killed_at_any_call(ground: Callable[..., int]) -> None:
@@ -217,7 +230,7 @@ def test_one_who_is_killed_leaves_a_call_done_or_not_begun(ground: Callable[...,
         places = [len(list(place("default"))) for place in (contents.waiting, contents.dead)]
         if name == "replay":
             assert places == ([0, 1] if before else [1, 0])
-        elif name == "discard":
+        elif name in ("discard", "forget"):
             assert places == ([0, 1] if before else [0, 0])
     if name == "pause_and_resume":
         assert ground("call", call=name) == 0 and not figures("default").paused

@@ -40,7 +40,7 @@ def stat(queue: Leased) -> dict[str, int]:
 
 def silent(queue: Leased) -> None:
     """As after its lease has run out."""
-    queue.client.zadd(queue.keys.procs, {queue.process: 1})
+    queue.client.zadd(queue.keys.procs, {queue.process: 1_000})
 
 
 def test_what_is_taken_is_nobody_elses_until_it_is_settled(queue: Leased, other: Leased) -> None:
@@ -87,6 +87,16 @@ def test_one_that_is_alive_keeps_its_jobs(queue: Leased, other: Leased) -> None:
     silent(queue)
     other.reap()
     assert not queue.beat()
+
+
+def test_a_beat_renews_a_late_lease_and_raises_nobody_who_has_left(queue: Leased, other: Leased) -> None:
+    put(queue, "a")
+    queue.step(1)
+    silent(queue)
+    assert queue.beat() and other.reap() == ([], [])
+    queue.leave()
+    assert not queue.beat()
+    assert words(other.reap()[0]) == ["a"]
 
 
 def test_a_job_that_stalls_too_often_is_dead_and_kept(queue: Leased, other: Leased) -> None:

@@ -12,14 +12,15 @@ from typing import NoReturn
 import msgspec
 from flask import Flask
 
-from core.background.queue import lines, pipe
+from core.background.queue import lines, talk
 from core.background.queue.orphans import end_with, go_first
 from core.background.queue.running import attempt
+from core.background.queue.stories import Held
 from core.data.outbox import Envelope
 
 log = logging.getLogger(__name__)
 
-_decoder = msgspec.json.Decoder(Envelope)
+_decoder = msgspec.json.Decoder(tuple[Envelope, Held | None])
 
 
 def run(app: Flask, seat: socket.socket, parent: int) -> NoReturn:
@@ -45,11 +46,12 @@ def run(app: Flask, seat: socket.socket, parent: int) -> NoReturn:
 
 def _serve(app: Flask, seat: socket.socket) -> None:
     while (message := _next(seat)) is not None:
-        outcome = attempt(_decoder.decode(message), app)
-        pipe.send(seat, msgspec.json.encode(outcome))
+        envelope, held = _decoder.decode(message)
+        outcome = attempt(envelope, app, held)
+        talk.send(seat, msgspec.json.encode(outcome))
 
 
 def _next(seat: socket.socket) -> bytes | None:
     if not select.select([seat], [], [], 1.0)[0]:
         lines.sum_up()
-    return pipe.receive(seat)
+    return talk.receive(seat)

@@ -18,7 +18,7 @@ from typing import Any
 import gevent
 from gevent.event import AsyncResult
 
-from core.background.queue import pipe
+from core.background.queue import talk
 from core.background.queue.orphans import kill_group
 
 log = logging.getLogger(__name__)
@@ -48,10 +48,10 @@ class Child:
     def ask(self, message: bytes) -> bytes | None:
         """Have it run a job; ``None`` when it ends before it has answered."""
         try:
-            pipe.send(self.seat, message)
+            talk.send(self.seat, message)
         except ConnectionError:
             return None
-        return pipe.receive(self.seat)
+        return talk.receive(self.seat)
 
     def bury(self, status: int | None) -> None:
         """It has ended, and what it had started has been killed: whoever waits for its answer finds it closed."""
@@ -89,7 +89,7 @@ class Template:
         self._unborn[number] = child
         try:
             with theirs:
-                socket.send_fds(self._control, [pipe.RECORD.pack(pipe.FORK, number, 0)], [theirs.fileno()])
+                socket.send_fds(self._control, [talk.RECORD.pack(talk.FORK, number, 0)], [theirs.fileno()])
             if not child.born.wait(BOOT):
                 raise NoChild("the template made none")
         except OSError as exc:
@@ -103,7 +103,7 @@ class Template:
     def kill(self, child: Child) -> None:
         """Return once it has ended, and can do nothing more."""
         with contextlib.suppress(OSError):  # a template that is gone has taken it along
-            self._control.sendall(pipe.RECORD.pack(pipe.KILL, child.pid, 0))
+            self._control.sendall(talk.RECORD.pack(talk.KILL, child.pid, 0))
         child.ended.wait(DYING)
         if not child.ended.ready():
             log.error("the template does not answer: it is killed with all of its children")
@@ -120,9 +120,9 @@ class Template:
             self._control.shutdown(socket.SHUT_WR)
 
     def _listen(self) -> None:
-        while (record := pipe.exactly(self._control, pipe.RECORD.size)) is not None:
-            what, number, told = pipe.RECORD.unpack(record)
-            if what == pipe.ENDED:
+        while (record := talk.exactly(self._control, talk.RECORD.size)) is not None:
+            what, number, told = talk.RECORD.unpack(record)
+            if what == talk.ENDED:
                 if dead := self.children.pop(number, None):
                     dead.bury(told)
             elif child := self._unborn.get(number):

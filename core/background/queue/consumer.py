@@ -26,6 +26,7 @@ from core.background.queue.pump import Pump
 from core.background.queue.running import attempt
 from core.background.queue.sizes import process_queues, queues_of, unconsumed
 from core.background.queue.watchdog import Watchdog
+from core.background.schedules import tasks
 from core.data import redis
 
 log = logging.getLogger(__name__)
@@ -136,6 +137,7 @@ def _announce(app: Flask) -> None:
             try:
                 with app.app_context():
                     routes.tell(app)
+                    tasks.tell(app)
                 return
             except Exception:
                 gevent.sleep(5)

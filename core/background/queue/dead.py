@@ -12,16 +12,15 @@ from uuid import UUID
 
 import msgspec
 
-from core.background.queue import messages, scripts
+from core.background.queue import messages, scripts, stories
 from core.background.queue.frames import Frame
 from core.background.queue.framing import framed
 from core.background.queue.keys import Keys
+from core.background.queue.lua import STALLED
 from core.background.queue.routes import route_of
 from core.data import redis
 from core.data.outbox import Envelope
 from core.telemetry import scrub
-
-STALLED = "its worker died or fell silent while it ran, again and again"
 
 
 class DeadLetter(NamedTuple):
@@ -76,8 +75,9 @@ def replay(found: DeadLetter) -> bool:
     if found.envelope is None:
         raise ValueError("it is no message of ours and can only be thrown away")
     again = msgspec.structs.replace(found.envelope, attempt=1, due_at=None)
-    raw = framed(again, route_of(again.name))
-    return bool(scripts.REPLAY(keys=[Keys(found.queue).prefix], args=[found.key, raw]))
+    route = route_of(again.name)
+    args = [found.key, framed(again, route), str(again.id), stories.queued(again, route)]
+    return bool(scripts.REPLAY(keys=[Keys(found.queue).prefix], args=args))
 
 
 def discard(found: DeadLetter) -> bool:

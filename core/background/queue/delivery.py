@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.background.queue import fullness
+from core.background.queue import fullness, stories
 from core.background.queue.framing import framed, nonce_of
 from core.background.queue.keys import Keys
 from core.background.queue.routes import own_queues, route_of
@@ -43,7 +43,8 @@ def _push(envelopes: Sequence[Envelope], using: Redis | None, once: bool) -> Non
         route = route_of(envelope.name)
         raw = framed(envelope, route, nonce_of(envelope) if once else None)
         twins = (twins_of(envelope, route), milliseconds(route), str(envelope.id))
-        by_queue.setdefault(route.queue, [limit]).extend((due(envelope), raw, int(once), *twins))
+        story = stories.queued(envelope, route)
+        by_queue.setdefault(route.queue, [limit]).extend((due(envelope), raw, int(once), *twins, story))
     for queue, args in by_queue.items():
         remember(queue)
         full: list[bytes] = PUSH(keys=[Keys(queue).prefix], args=args, using=using)

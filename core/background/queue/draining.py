@@ -41,7 +41,7 @@ def _ran(name: str, app: Flask) -> Iterator[bool]:
                 queue.step(0, [Settled.of(frame, *settling.unreadable(frame, str(exc)))])
                 yield False
                 continue
-            outcome = attempt(envelope, app)
+            outcome = attempt(envelope, app, queue.held_as(frame))
             queue.step(0, [Settled.of(frame, *settling.effects_of(frame, outcome))])
             yield True
     finally:

@@ -40,11 +40,20 @@ class Frame(NamedTuple):
 
     @property
     def gated(self) -> bool:
-        return b";" in self.head
+        return b";c" in self.head or b";r" in self.head
+
+    @property
+    def followed(self) -> bool:
+        return b";s" in self.head
 
 
 def head_of(priority: int = 0, lane: str = "", gates: str = "") -> bytes:
     return f"{max(LOWEST, min(HIGHEST, priority))}/{lane}{gates}".encode()
+
+
+def mark_of(job_id: UUID) -> str:
+    """For the head of a job that is followed: the scripts know by it what to tell of whom."""
+    return f";s0={job_id}"
 
 
 def lane_of(tenant_id: UUID | None) -> str:

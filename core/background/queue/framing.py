@@ -6,15 +6,15 @@ from base64 import urlsafe_b64encode
 from hashlib import blake2b
 
 from core.background.queue import messages
-from core.background.queue.frames import frame, head_of, lane_of
+from core.background.queue.frames import frame, head_of, lane_of, mark_of
 from core.background.queue.gates import gates_of
 from core.background.queue.routes import Route
 from core.data.outbox import Envelope
 
 
 def framed(envelope: Envelope, route: Route, nonce: bytes | None = None) -> bytes:
-    head = head_of(route.priority, lane_of(envelope.tenant_id), gates_of(envelope, route.limits))
-    return frame(messages.encode(envelope), head, nonce)
+    gates = gates_of(envelope, route.limits) + (mark_of(envelope.id) if route.followed else "")
+    return frame(messages.encode(envelope), head_of(route.priority, lane_of(envelope.tenant_id), gates), nonce)
 
 
 def nonce_of(envelope: Envelope) -> bytes:

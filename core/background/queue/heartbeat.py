@@ -38,7 +38,7 @@ class Heartbeat:
         sleep = original("time", "sleep")
         while not self._stopped:
             sleep(leased.LEASE / BEATS)
-            for queue in self.queues:
+            for queue in [] if self._stopped else self.queues:
                 try:
                     queue.beat()
                 except Exception:  # noqa: S112 - Redis is away: nobody can take the lease meanwhile either

@@ -21,6 +21,7 @@ from core.background.queue.frames import Frame
 from core.background.queue.pump import Pump
 from core.background.queue.routes import route_of
 from core.background.queue.running import Outcome, attempt
+from core.background.queue.stories import Held
 from core.background.queue.timeouts import JobTimeout
 from core.data.outbox import Envelope
 
@@ -69,7 +70,7 @@ class Hand(Worker):
 class BoardHuey(Huey):
     """``dequeue`` and ``execute`` want an app context. ``attempt`` runs a job: here, or in another process."""
 
-    def __init__(self, app: Flask, pump: Pump, attempt: Callable[[Envelope, Flask], Outcome] = attempt) -> None:
+    def __init__(self, app: Flask, pump: Pump, attempt: Callable[[Envelope, Flask, Held], Outcome] = attempt) -> None:
         super().__init__(pump.queue.name, results=False, storage_class=Storage, pump=pump)
         self.app = app
         self.pump = pump
@@ -108,9 +109,10 @@ class BoardHuey(Huey):
                 twins.free(key, envelope)
 
     def _passed_on(self, frame: Frame, envelope: Envelope) -> bool:
-        """A job whose enqueuer did not know its queue, or its limits, goes there now; twice rather than never."""
+        """A job whose enqueuer did not know its queue, limits or followers goes there now; twice rather than never."""
         route = route_of(envelope.name)
-        if route.queue == self.name and (frame.gated or not route.limits):
+        known = (frame.gated or not route.limits) and (frame.followed or not route.followed)
+        if route.queue == self.name and known:
             return False
         delivery.pass_on(envelope)
         self.pump.settle(frame)
@@ -118,7 +120,7 @@ class BoardHuey(Huey):
 
     def execute(self, task: Job, timestamp: Any = None) -> None:
         try:
-            outcome = self.attempt(task.envelope, self.app)
+            outcome = self.attempt(task.envelope, self.app, self.pump.queue.held_as(task.frame))
             effects = settling.effects_of(task.frame, outcome)
         except JobTimeout:  # it came when the job had just ended
             self.pump.give_back(task.frame)

@@ -18,7 +18,8 @@ class Keys:
     something waits, in ``at_gate``; ``sched`` (by millisecond) what is not due; ``procs`` the processes by when their
     leases lapse, ``leases`` (hash: nonce -> frame) what each has taken; ``stalls`` (hash: nonce -> times) how often a
     lease lapsed, ``dead`` and ``dead_at`` what nobody tries any more, ``stat`` counters and whether the queue is
-    paused, ``ended`` counters by task, ``times`` those of an hour, ``done`` and ``failed`` the last records.
+    paused, ``ended`` counters by task, ``times`` those of an hour, ``done`` and ``failed`` the last records. Of a
+    job that is followed, ``story`` (stream) are its events and ``facts`` (hash) its state.
     """
 
     def __init__(self, queue: str) -> None:
@@ -44,6 +45,12 @@ class Keys:
 
     def leases(self, process: str) -> str:
         return f"{self.prefix}p:{process}"
+
+    def story(self, job_id: str) -> str:
+        return f"{self.prefix}s:{job_id}"
+
+    def facts(self, job_id: str) -> str:
+        return f"{self.prefix}h:{job_id}"
 
     def times(self, hour: int) -> str:
         """``hour`` counts from the epoch."""

@@ -14,6 +14,7 @@ from core.background.queue import scripts
 from core.background.queue.frames import Frame
 from core.background.queue.keys import Keys
 from core.background.queue.neighbours import is_gone
+from core.background.queue.stories import Held
 
 LEASE = 15.0
 """Seconds that a lease lasts without a sign of life; whoever is killed is missed after as long."""
@@ -74,7 +75,7 @@ class Leased:
 
         With ``once`` a frame whose nonce was put there within the last half hour is not put there again.
         """
-        args = [part for due, raw in frames for part in (due, raw, int(once), "", 0, "")]
+        args = [part for due, raw in frames for part in (due, raw, int(once), "", 0, "", "")]
         if args:
             self._run(scripts.PUSH, [NO_LIMIT, *args])
 
@@ -86,6 +87,10 @@ class Leased:
         reply = self._run(scripts.STEP, args)
         taken, lost, known, soon, waiting, fired, revoked = reply
         return Step([Frame.read(raw) for raw in taken], lost, bool(known), soon, waiting, fired, revoked)
+
+    def held_as(self, frame: Frame) -> Held:
+        """The lease of this process on a job that it has taken."""
+        return Held(self.name, self.process, frame.nonce.decode())
 
     def held(self) -> list[Frame]:
         """What this process has taken and not settled, as Redis knows it."""

@@ -10,11 +10,19 @@ lane the higher priority goes first, and of equals the first.
 
 **Gates.** ``c`` lets so many with the same key run at once; who must wait does so at the gate, in order, and whoever
 leaves seats the next. ``r`` lets so many start in any so many milliseconds; who must wait goes to the schedule.
+
+**Stories.** A job that is followed says so in its head, ``;s0=<id>``. What happens to it goes to a stream, and what
+that makes of its state to a hash beside it; both are gone some time after its end.
 """
 
 from __future__ import annotations
 
 CREDIT = 500
+EVENTS = 1000
+"""Of a job's story, about: the oldest go first."""
+KEPT, KEPT_ENDED = 30 * 86_400, 86_400
+"""Seconds for which a story is kept after its last event, and after the job's end."""
+STALLED = "its worker died or fell silent while it ran, again and again"
 
 BASE = f"""
 local P = KEYS[1]
@@ -194,7 +202,7 @@ end
 # What follows from a task that came through Huey's own API.
 KEEPING = """
 local fired, counted = {}, false
-local function follow(what, first, second, nonce)
+local function of_huey(what, first, second, nonce)
   local UNTIL, CHORDS = P .. 'res_until', P .. 'chords'
   if what == 'keep' then
     redis.call('HSET', P .. 'res', first, second)
@@ -216,5 +224,45 @@ local function follow(what, first, second, nonce)
   elseif what == 'gathered' then
     for member = 0, second - 1 do redis.call('HDEL', CHORDS, first .. ':' .. member) end
   end
+end
+"""
+
+STORIES = f"""
+local function follows(head)
+  return string.match(head, ';s0=([^;]*)')
+end
+
+-- What Python says of an event (``stories.py``); nil for what cannot be read, and no step fails for that.
+local function event(text)
+  local well, told = pcall(cjson.decode, text)
+  return well and told or nil
+end
+
+local function tell(id, told)
+  local story, facts = P .. 's:' .. id, P .. 'h:' .. id
+  if not told or (not told.begins and redis.call('EXISTS', facts) == 0) then return end
+  for _, name in ipairs(told.gone or {{}}) do redis.call('HDEL', facts, name) end
+  for name, value in pairs(told.facts or {{}}) do redis.call('HSET', facts, name, value) end
+  if told.now and told.now ~= '' then redis.call('HSET', facts, told.now, now) end
+  local number = redis.call('HINCRBY', facts, 'events', 1)
+  redis.call('XADD', story, 'MAXLEN', '~', {EVENTS}, '*', 'what', told.what, 'seq', number, 'data', told.data or '{{}}')
+  redis.call('EXPIRE', story, told.keep or {KEPT})
+  redis.call('EXPIRE', facts, told.keep or {KEPT})
+end
+
+-- A job whose process did not come to an end with it.
+local function tell_stalled(head, dead)
+  local id = follows(head)
+  if not id then return end
+  if not dead then
+    if redis.call('HGET', P .. 'h:' .. id, 'state') == 'running' then
+      tell(id, {{what = 'stalled', facts = {{state = 'stalled'}}}})
+    end
+    return
+  end
+  local why = '{STALLED}'
+  local facts, data = {{state = 'failed', error = why}}, cjson.encode({{error = why}})
+  tell(id, {{what = 'stalled'}})
+  tell(id, {{what = 'failed', facts = facts, data = data, now = 'ended_at', keep = {KEPT_ENDED}}})
 end
 """

@@ -10,6 +10,7 @@ from gevent import Timeout
 
 from core.background.queue.children import Child, Children, NoChild
 from core.background.queue.running import NotBegun, Outcome, attempt, ended_outside, task_of
+from core.background.queue.stories import Held
 from core.background.queue.timeouts import JobTimeout
 from core.data.outbox import Envelope
 
@@ -26,7 +27,7 @@ class Outside:
     def __init__(self, children: Children) -> None:
         self.children = children
 
-    def attempt(self, envelope: Envelope, app: Flask) -> Outcome:
+    def attempt(self, envelope: Envelope, app: Flask, held: Held | None = None) -> Outcome:
         """As ``running.attempt``, but elsewhere; a job past its time is killed, whatever it does.
 
         Needs the app's context, and to be called in gevent's loop. A greenlet that is killed in it leaves no job behind
@@ -34,14 +35,14 @@ class Outside:
         """
         task = task_of(envelope)
         if task is None:
-            return attempt(envelope, app)
+            return attempt(envelope, app, held)
         try:
             child = self.children.take()
         except NoChild as exc:
             return ended_outside(envelope, NotBegun(str(exc)), 0.0, app)
         began = time.monotonic()
         try:
-            found = self._ask(child, envelope, task.policy.timeout)
+            found = self._ask(child, msgspec.json.encode((envelope, held)), task.policy.timeout)
         except BaseException:
             self.children.kill(child)
             raise
@@ -51,10 +52,10 @@ class Outside:
         self.children.kill(child)
         return ended_outside(envelope, found, time.monotonic() - began, app)
 
-    def _ask(self, child: Child, envelope: Envelope, seconds: float) -> Outcome | ProcessEnded | JobTimeout:
+    def _ask(self, child: Child, job: bytes, seconds: float) -> Outcome | ProcessEnded | JobTimeout:
         try:
             with Timeout(seconds):
-                told = child.ask(msgspec.json.encode(envelope))
+                told = child.ask(job)
         except Timeout:
             return JobTimeout(f"it took longer than {seconds:g} s")
         return ProcessEnded(child.ending()) if told is None else _decoder.decode(told)

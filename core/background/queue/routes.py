@@ -28,10 +28,11 @@ class Route(NamedTuple):
     by: tuple[str, ...] | None = None
     window: float | None = None
     limits: tuple[Limit, ...] = ()
+    followed: bool = False
 
     @classmethod
     def of(cls, policy: Policy) -> Route:
-        return cls(policy.queue, policy.priority, policy.by, policy.window, policy.limits)
+        return cls(policy.queue, policy.priority, policy.by, policy.window, policy.limits, policy.followed)
 
 
 PLAIN = Route()

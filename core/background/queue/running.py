@@ -14,8 +14,11 @@ import msgspec
 from flask import Flask, current_app
 
 from core import telemetry
+from core.background.job import BadResult, LeaseLost, answered, begun, running_as
 from core.background.queue import lines, messages
+from core.background.queue.stories import Held
 from core.background.queue.timeouts import JobTimeout, limit
+from core.background.queue.words import legible
 from core.contracts import TenantDirectory, service
 from core.data.faults import as_refusal
 from core.data.models import utcnow
@@ -58,9 +61,10 @@ class NotBegun(Exception):
 
 
 class Outcome(NamedTuple):
-    """What became of one attempt: ``done``, ``dropped``, ``retry``, ``waiting``, ``outage`` or ``failed``.
+    """What became of one attempt: ``done``, ``dropped``, ``retry``, ``waiting``, ``outage``, ``failed`` or ``lost``.
 
-    ``again`` is the envelope to queue again, with its ``due_at``; without it the job is settled.
+    ``again`` is the envelope to queue again, with its ``due_at``; without it the job is settled. ``result`` is JSON, of
+    a job that is followed.
     """
 
     envelope: Envelope
@@ -68,6 +72,7 @@ class Outcome(NamedTuple):
     again: Envelope | None
     seconds: float
     error: str | None = None
+    result: str = ""
 
 
 def perform(envelope: Envelope, app: Flask | None = None) -> Envelope | None:
@@ -75,12 +80,13 @@ def perform(envelope: Envelope, app: Flask | None = None) -> Envelope | None:
     return attempt(envelope, app).again
 
 
-def attempt(envelope: Envelope, app: Flask | None = None) -> Outcome:
+def attempt(envelope: Envelope, app: Flask | None = None, held: Held | None = None) -> Outcome:
     """Run a job in contexts of its own, nothing inherited: app, tenant, principal, request id, marks, unit, call.
 
-    What failed for good is logged as an error. An ``Exception`` never leaves here.
+    What failed for good is logged as an error. An ``Exception`` never leaves here. Without ``held``, the lease under
+    which it runs, nothing is told of a followed job meanwhile.
     """
-    return Context().run(_perform, envelope, app or current_app._get_current_object())  # type: ignore[attr-defined]
+    return Context().run(_perform, envelope, app or current_app._get_current_object(), held)  # type: ignore[attr-defined]
 
 
 def ended_outside(envelope: Envelope, exc: BaseException, seconds: float, app: Flask) -> Outcome:
@@ -91,25 +97,34 @@ def ended_outside(envelope: Envelope, exc: BaseException, seconds: float, app: F
 def _ended_outside(envelope: Envelope, exc: BaseException, seconds: float, app: Flask) -> Outcome:
     with app.app_context(), _log_context(envelope):
         what, again = _after_failure(envelope, exc)
-    return _told(envelope, what, again, seconds, f"{type(exc).__name__}: {exc}"[:LONGEST_ERROR])
+    return _told(envelope, what, again, seconds, _error(exc))
 
 
-def _perform(envelope: Envelope, app: Flask) -> Outcome:
+def _perform(envelope: Envelope, app: Flask, held: Held | None) -> Outcome:
     began = time.monotonic()
     error = None
-    with app.app_context(), _log_context(envelope):
+    with app.app_context(), _log_context(envelope), running_as(envelope, held) as job:
         try:
             what, again = _attempt(envelope)
+        except LeaseLost:
+            log.error("job stopped: it is somebody else's by now", extra=_facts(envelope))
+            what, again = "lost", None
         except (Exception, JobTimeout) as exc:  # whatever a task raises, the worker goes on
-            error = f"{type(exc).__name__}: {exc}"[:LONGEST_ERROR]
+            error = _error(exc)
             what, again = _after_failure(envelope, exc)
-    return _told(envelope, what, again, time.monotonic() - began, error)
+    return _told(envelope, what, again, time.monotonic() - began, error, job.result if what == "done" else "")
 
 
-def _told(envelope: Envelope, what: str, again: Envelope | None, seconds: float, error: str | None) -> Outcome:
+def _error(exc: BaseException) -> str:
+    return legible(f"{type(exc).__name__}: {exc}"[:LONGEST_ERROR])
+
+
+def _told(
+    envelope: Envelope, what: str, again: Envelope | None, seconds: float, error: str | None, result: str = ""
+) -> Outcome:
     telemetry.count("jobs_total", task=envelope.name, outcome=what)
     telemetry.observe("job_seconds", seconds, task=envelope.name)
-    return Outcome(envelope, what, again, seconds, error)
+    return Outcome(envelope, what, again, seconds, error, result)
 
 
 def _attempt(envelope: Envelope) -> tuple[str, Envelope | None]:
@@ -123,6 +138,7 @@ def _attempt(envelope: Envelope) -> tuple[str, Envelope | None]:
     with acting_in(tenant) if tenant else nullcontext(), acting_as(envelope.principal):
         began = time.monotonic()
         with limit(envelope.id, task.policy.timeout):
+            begun(task.policy)
             _call(task, envelope)
         lines.done(task.name, time.monotonic() - began, _facts(envelope))
     return "done", None
@@ -150,11 +166,11 @@ def _call(task: Task, envelope: Envelope) -> None:
     if task.in_steps:
         with unit():
             _may(task, envelope, arguments)
-        task.call(arguments)
+        answered(task.call(arguments))
     else:
         with unit():
             _may(task, envelope, arguments)
-            task.call(arguments)
+            answered(task.call(arguments))
 
 
 def _may(task: Task, envelope: Envelope, arguments: msgspec.Struct) -> None:
@@ -196,7 +212,7 @@ def _delay(task: Task, attempt: int) -> float:
 
 
 def _final(policy: Policy, attempt: int, exc: BaseException, refusal: Refused | None) -> bool:
-    if isinstance(exc, (BadArguments, *policy.never)) or attempt > policy.retries:
+    if isinstance(exc, (BadArguments, BadResult, *policy.never)) or attempt > policy.retries:
         return True
     return refusal is not None and 400 <= refusal.code.status < 500
 

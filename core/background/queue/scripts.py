@@ -5,7 +5,7 @@ What their parts mean is told in ``lua.py``. KEYS[1] is the prefix of all keys o
 
 from __future__ import annotations
 
-from core.background.queue.lua import BASE, ENDED, GATES, KEEPING, LANES
+from core.background.queue.lua import BASE, ENDED, GATES, KEEPING, KEPT_ENDED, LANES, STORIES
 from core.data import redis
 
 NAMES = "pb:q:names"
@@ -14,11 +14,14 @@ NAMES = "pb:q:names"
 PUSH = redis.script(
     BASE
     + LANES
+    + STORIES
+    + f"local KEPT_ENDED = {KEPT_ENDED}"
     + """
 -- ARGV: how many may wait in a lane, then for each job: due, frame, whether it may have been put here before, the key
--- of its twins or nothing, milliseconds for which that stands, id of the job. Answers the lanes that are full now.
+-- of its twins or nothing, milliseconds for which that stands, id of the job, how its story begins or nothing. Answers
+-- the lanes that are full now.
 local SEEN, full, lanes = P .. 'seen', {}, {}
-for at = 2, #ARGV, 6 do
+for at = 2, #ARGV, 7 do
   local frame, once, twins, id = ARGV[at + 1], ARGV[at + 2] == '1', ARGV[at + 3], ARGV[at + 5]
   local nonce = string.sub(frame, 1, 16)
   if once and (redis.call('SISMEMBER', SEEN .. '0', nonce) == 1 or redis.call('SADD', SEEN, nonce) == 0) then
@@ -31,6 +34,12 @@ for at = 2, #ARGV, 6 do
     else
       redis.call('HINCRBY', STAT, 'twins', 1)
     end
+    local told = ARGV[at + 6] ~= '' and event(ARGV[at + 6])
+    if told and first ~= id then
+      told.what, told.data, told.now, told.keep = 'merged', cjson.encode({into = first}), 'ended_at', KEPT_ENDED
+      told.facts.state, told.facts.into = 'merged', first
+    end
+    if told then tell(id, told) end
   end
   lanes[lane_of(head_of(frame))] = true
 end
@@ -57,6 +66,7 @@ STEP = redis.script(
     BASE
     + LANES
     + GATES
+    + STORIES
     + ENDED
     + KEEPING
     + """
@@ -79,7 +89,10 @@ while at <= #ARGV do
     if not mine then
       -- Somebody else has it by now, and will do what follows.
     elseif what == 'leave' then leave(nonce, second)
-    elseif what == 'back' then offer(second, true)
+    elseif what == 'back' then
+      offer(second, true)
+      tell_stalled(head_of(second), false)
+    elseif what == 'tell' then tell(first, event(second))
     elseif what == 'put' then place(first, second)
     elseif what == 'count' then redis.call('HINCRBY', STAT, first, second)
     elseif what == 'done' then done[#done + 1] = {first, second}
@@ -98,7 +111,7 @@ while at <= #ARGV do
         redis.call('DEL', P .. 'probe')
       end
     else
-      follow(what, first, second, nonce)
+      of_huey(what, first, second, nonce)
     end
   end
   at = at + 2 + effects * 3
@@ -191,6 +204,7 @@ REAP = redis.script(
     BASE
     + LANES
     + GATES
+    + STORIES
     + """
 -- ARGV: how many at most, how often a job may stall.
 local limit, most = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -211,9 +225,11 @@ for _, process in ipairs(redis.call('ZRANGEBYSCORE', PROCS, '-inf', now, 'LIMIT'
       redis.call('HSET', DEAD, nonce, '\\n' .. frame)
       redis.call('ZADD', DEAD_AT, now, nonce)
       redis.call('HINCRBY', STAT, 'failed', 1)
+      tell_stalled(head_of(frame), true)
     else
       stalled[#stalled + 1] = frame
       offer(frame, true)
+      tell_stalled(head_of(frame), false)
       redis.call('HINCRBY', STAT, 'stalled', 1)
     end
   end
@@ -225,17 +241,31 @@ return {stalled, dead}
 """
 )
 
-# Put a dead job on the queue again as the frame that is given, or throw it away.
+# Put a dead job on the queue again as the frame that is given, with how its story begins, or throw it away.
 REPLAY = redis.script(
     BASE
     + LANES
+    + STORIES
     + """
 if redis.call('HDEL', DEAD, ARGV[1]) == 0 then return 0 end
 redis.call('ZREM', DEAD_AT, ARGV[1])
 if ARGV[2] ~= '' then
   offer(ARGV[2], false)
+  if ARGV[4] ~= '' then tell(ARGV[3], event(ARGV[4])) end
   ring()
 end
+return 1
+"""
+)
+
+# Tell of a job that a process runs, unless it has lost its lease on it.
+TELL = redis.script(
+    BASE
+    + STORIES
+    + """
+-- ARGV: process, nonce, id of the job, then events. Answers whether the lease stands.
+if redis.call('HEXISTS', P .. 'p:' .. ARGV[1], ARGV[2]) == 0 then return 0 end
+for at = 4, #ARGV do tell(ARGV[3], event(ARGV[at])) end
 return 1
 """
 )
@@ -250,11 +280,11 @@ if redis.call('ZSCORE', KEYS[1], ARGV[1]) then redis.call('ZADD', KEYS[1], 1, AR
 return 1
 """
 )
-# It has not: its work goes on though its loop does not turn.
+# It has not: its work goes on though its loop does not turn. A beat that comes late raises nobody who has left.
 BEAT = redis.script(
     """
-local time = redis.call('TIME')
-if redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+local time, lapses = redis.call('TIME'), redis.call('ZSCORE', KEYS[1], ARGV[1])
+if lapses and tonumber(lapses) > 1 then
   redis.call('ZADD', KEYS[1], 'XX', time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2], ARGV[1])
   return 1
 end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -9,14 +10,18 @@ from uuid import UUID
 
 import msgspec
 
-from core.background.queue import messages, tallies, twins
+from core.background.queue import messages, stories, tallies, twins
 from core.background.queue.delivery import due
 from core.background.queue.frames import Frame
 from core.background.queue.framing import framed
 from core.background.queue.leased import Effect
 from core.background.queue.routes import route_of
 from core.background.queue.running import Outcome
+from core.background.queue.words import fit, legible
+from core.data.faults import as_refusal
 from core.telemetry import scrub
+
+log = logging.getLogger(__name__)
 
 TRIP_AFTER, CLOSED_FOR = 5, 10
 """Attempts in a row that an outage ended before the queue is closed; seconds for which it is, at first."""
@@ -35,7 +40,44 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def effects_of(taken: Frame, outcome: Outcome) -> list[Effect]:
-    """Done, failed for good, or to be tried again: the same envelope under a new nonce."""
+    """Done, failed for good, or to be tried again: the same envelope under a new nonce.
+
+    Whatever is wrong with what follows, the job is neither lost nor run for ever.
+    """
+    if outcome.what == "lost":
+        return [("back", "", taken.raw())]
+    try:
+        return [*_moved(taken, outcome), *_told(outcome)]
+    except Exception as exc:
+        refusal = as_refusal(exc)
+        if refusal is not None and refusal.code.status == 503:  # a store is away: another time
+            log.warning("job goes back to the queue: %s", exc, extra={"job": str(outcome.envelope.id)})
+            return [("back", "", taken.raw())]
+        facts = {"task": outcome.envelope.name}
+        log.exception("what follows a job cannot be made: it is kept with the dead", extra=facts)
+        return unreadable(taken, f"it was {outcome.what}, and what follows from that could not be made")
+
+
+def _told(outcome: Outcome) -> list[Effect]:
+    """How its story goes on. It is better lost than the job."""
+    envelope = outcome.envelope
+    try:
+        if not route_of(envelope.name).followed:
+            return []
+        error = outcome.error and fit(outcome.error)
+        if outcome.again is not None:
+            text = stories.again(envelope, outcome.again.due_at, error)
+        elif outcome.what == "done":
+            text = stories.done(envelope, outcome.result)
+        else:
+            text = stories.failed(envelope, error or "its task, or its tenant, is not there any more")
+    except Exception:
+        log.exception("a job's story has a gap", extra={"job": str(envelope.id)})
+        return []
+    return [("tell", str(envelope.id), text)]
+
+
+def _moved(taken: Frame, outcome: Outcome) -> list[Effect]:
     told, counted = msgspec.json.encode(_record(outcome)), _counted(taken, outcome)
     if outcome.again is not None:
         trip = [("trip", TRIP_AFTER, CLOSED_FOR * 1000)] if outcome.what == "outage" else []
@@ -82,6 +124,6 @@ def _record(outcome: Outcome) -> Record:
         envelope.attempt,
         datetime.now(UTC),
         round(outcome.seconds * 1000, 1),
-        outcome.error and scrub(outcome.error),
+        outcome.error and scrub(legible(outcome.error)),
         envelope.tenant_id,
     )

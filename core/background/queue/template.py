@@ -18,7 +18,7 @@ from types import FrameType
 from flask import Flask
 
 from core import telemetry
-from core.background.queue import child, pipe
+from core.background.queue import child, talk
 from core.background.queue.orphans import kill_group, lead
 
 log = logging.getLogger(__name__)
@@ -72,15 +72,15 @@ class Nursery:
 
     def _obey(self) -> bool:
         try:
-            order, descriptors, _, _ = socket.recv_fds(self.control, pipe.RECORD.size, 1)
+            order, descriptors, _, _ = socket.recv_fds(self.control, talk.RECORD.size, 1)
         except ConnectionError:
             return False
-        if len(order) < pipe.RECORD.size:
+        if len(order) < talk.RECORD.size:
             return False
-        what, number, _ = pipe.RECORD.unpack(order)
-        if what == pipe.FORK:
-            self._tell(pipe.FORK, number, self._fork(*descriptors))
-        elif what == pipe.KILL and number in self._living:
+        what, number, _ = talk.RECORD.unpack(order)
+        if what == talk.FORK:
+            self._tell(talk.FORK, number, self._fork(*descriptors))
+        elif what == talk.KILL and number in self._living:
             kill_group(number)
         return True
 
@@ -107,11 +107,11 @@ class Nursery:
             _, status = os.waitpid(pid, 0)
             self._living.discard(pid)
             telemetry.child_exit(pid)
-            self._tell(pipe.ENDED, pid, os.waitstatus_to_exitcode(status))
+            self._tell(talk.ENDED, pid, os.waitstatus_to_exitcode(status))
 
     def _tell(self, what: bytes, number: int, more: int) -> None:
         with contextlib.suppress(ConnectionError):  # the worker is gone, as the next turn will find
-            self.control.sendall(pipe.RECORD.pack(what, number, more))
+            self.control.sendall(talk.RECORD.pack(what, number, more))
 
     def end(self) -> None:
         for pid in self._living:

@@ -9,7 +9,19 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from core.errors import BootError
-from core.ops.doctor import addresses, database, disk, documents, processes, redis, schema, secrets, start, versions
+from core.ops.doctor import (
+    addresses,
+    database,
+    disk,
+    documents,
+    processes,
+    redis,
+    schedules,
+    schema,
+    secrets,
+    start,
+    versions,
+)
 from core.ops.doctor.findings import Away, Finding, Findings, Patient, error, warning
 from core.telemetry import scrub
 
@@ -30,6 +42,7 @@ TOPICS: Mapping[str, Examine] = {
     "documents": documents.examine,
     "processes": processes.examine,
     "duties": processes.alive,
+    "schedules": schedules.examine,
     "disk": disk.examine,
     "standins": disk.standins,
     "versions": versions.examine,

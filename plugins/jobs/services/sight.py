@@ -23,7 +23,7 @@ def board_wide() -> bool:
 
 def check_board_wide() -> None:
     if not board_wide():
-        raise Refused(FORBIDDEN, "the queues are shared by all tenants: they are the platform's")
+        raise Refused(FORBIDDEN, "queues and schedules are shared by all tenants: they are the platform's")
 
 
 def whose() -> UUID | None:

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-from plugins.jobs.views import dead as dead, jobs as jobs, queues as queues
+from plugins.jobs.views import dead as dead, jobs as jobs, queues as queues, schedules as schedules
 from plugins.jobs.views.routes import routes as routes

@@ -174,7 +174,7 @@ class Pumped:
         self.client.close()
 
 
-class Held:
+class Locks:
     """The locks that this process holds until it lets go: renewed together with its leases."""
 
     def __init__(self, name: str) -> None:
@@ -199,7 +199,7 @@ class Here:
         # Each kind of hands has leases of its own, which the other must not take for lost.
         self.names = {"single": me(), "pumped": me()}
         self.stalled = stalled
-        self.held = Held(name)
+        self.locks = Locks(name)
         self._single: Single | None = None
         self.pumped: Pumped | None = None
         """Where a consumer runs in this process."""
@@ -221,9 +221,9 @@ class Here:
         with self._lock:
             if self._heartbeat is None:
                 client = self.place.dedicated(TIMEOUT)
-                self.held.client = client
+                self.locks.client = client
                 leases = [Leased(client, self.name, name) for name in self.names.values()]
-                self._heartbeat = Heartbeat([*leases, self.held])
+                self._heartbeat = Heartbeat([*leases, self.locks])
                 self._heartbeat.start()
 
     def arrive(self) -> None:

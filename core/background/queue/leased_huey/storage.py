@@ -214,14 +214,14 @@ class LeasedStorage(BaseStorage):
         if not self.put_if_empty(key, token, ttl or leased.LEASE):
             return False
         if ttl is None:
-            self.here.held.tokens[key] = token
+            self.here.locks.tokens[key] = token
             self.here.live()
         return True
 
     def unlock(self, key: str, token: bytes) -> bool:
         """Only where it has this token."""
-        if self.here.held.tokens.get(key) == token:
-            del self.here.held.tokens[key]
+        if self.here.locks.tokens.get(key) == token:
+            del self.here.locks.tokens[key]
         return bool(self._run(scripts.DELETE_IF, key, token))
 
     def result_store_size(self) -> int:
