@@ -1,10 +1,10 @@
-"""Jobs beside BullMQ: ``make bench-jobs``.
+"""Jobs beside BullMQ and Huey: ``make bench-jobs``.
 
 Putting jobs with a payload of 100 bytes on a queue one at a time and 500 at once, and running them with one process and
 20 hands, each acknowledged; both keep the last 100 that were done. The board's go through its signature, its tenant and
 its unit of work, and each leaves its line in the log. Rounds alternate on one Valkey, and each figure is the median of
-its rounds. Needs Node and npm for the peer, whose packages it installs; without them the board is measured alone. About
-two minutes.
+its rounds. BullMQ needs Node and npm, with which it is installed; without them it is left out. Stock Huey runs with
+greenlets too and acknowledges nothing; beside it stands its API on our leases. About four minutes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.common import ROOT, cpu, pss, record, testbed
 from benchmarks.data import PLAIN
+from benchmarks.hueys import OfHuey
 
 PEER = ROOT / "benchmarks" / "peers" / "bullmq"
 ROUNDS = 3
@@ -128,10 +129,11 @@ def main() -> None:
     given = parser.parse_args()
     node = install_peer()
     if not node:
-        print("Node or npm is not here: the board is measured alone")
+        print("Node or npm is not here: BullMQ is left out")
     sys.path.insert(0, PLAIN)
     with testbed(PYTHONPATH=PLAIN, WORKER_CONCURRENCY=str(HANDS)) as (servers, _):
         contenders: list[Any] = [Board(), *([BullMQ(servers.redis_url)] if node else [])]
+        contenders += [OfHuey(which, SINGLE, BULK, HANDS) for which in ("stock", "leased")]
         rounds: dict[str, dict[str, list[Figures]]] = {
             step: {each.name: [] for each in contenders} for step in ("single", "bulk", "run")
         }
@@ -165,7 +167,11 @@ def tell(step: str, found: dict[str, Figures], keep: bool, versions: dict[str, s
         ours, theirs = found["board"], found["BullMQ"]
         ratio = f"{ours['rate'] / theirs['rate']:.2f} × BullMQ, {ours['cpu'] / theirs['cpu']:.2f} × its CPU"
         ratio += f", {ours['mib'] / theirs['mib']:.2f} × its memory" if step == "run" else ""
-        print(f"{'':<26} {ratio}", flush=True)
+        ratio += "; "
+    stock, api = found["stock Huey"], found["leased Huey"]
+    ratio += f"{found['board']['rate'] / stock['rate']:.2f} × stock Huey, its API on leases "
+    ratio += f"{api['rate'] / stock['rate']:.2f} × at {api['cpu'] / stock['cpu']:.2f} × its CPU"
+    print(f"{'':<26} {ratio}", flush=True)
     if keep:
         record(f"jobs, {what}", "; ".join(lines), ratio, versions)
 

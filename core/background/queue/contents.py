@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from core.background.queue import delivery
-from core.background.queue.frames import Frame
+from core.background.queue.frames import RANKED, Frame
 from core.background.queue.keys import DEFAULT, Keys
 from core.data import redis
 
 BATCH = 500
-RANKED = 16
-"""Characters before a frame in the sorted set of those with a priority: they keep the order of equals."""
 
 
 def waiting(queue: str = DEFAULT, lane: str | None = None) -> Iterator[Frame]:

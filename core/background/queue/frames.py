@@ -8,6 +8,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 NONCE = 16
+RANKED = 16
+"""Characters before a frame in the sorted set of those with a priority: they keep the order of equals."""
 LOWEST, HIGHEST = -1000, 1000
 
 

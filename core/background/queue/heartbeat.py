@@ -6,19 +6,25 @@ A native thread renews the leases. It shares nothing with the rest but plain att
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from core.background.queue import leased
-from core.background.queue.leased import Leased
 from core.background.queue.native import original, start_thread
 
 BEATS = 5
 """In the time of a lease: some may be lost."""
 
 
+class Beating(Protocol):
+    """A queue of which this process has leases, or whatever else it holds for as long as it lives."""
+
+    def beat(self) -> bool: ...
+
+
 class Heartbeat:
     """Beats for these queues until ``stop``."""
 
-    def __init__(self, queues: Sequence[Leased]) -> None:
+    def __init__(self, queues: Sequence[Beating]) -> None:
         self.queues = queues
         self._stopped = False
 

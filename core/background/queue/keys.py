@@ -6,6 +6,8 @@ import re
 
 DEFAULT = "default"
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+OF_HUEY = re.compile(r"huey\.[A-Za-z0-9_.-]{1,64}")
+"""Queues of Huey's own API: no task of the board's can go there, and none of theirs comes to the board's."""
 
 
 class Keys:
@@ -21,7 +23,7 @@ class Keys:
     """
 
     def __init__(self, queue: str) -> None:
-        if not NAME.fullmatch(queue):
+        if not NAME.fullmatch(queue) and not OF_HUEY.fullmatch(queue):
             raise ValueError(f"{queue!r} is no name of a queue: take small letters, digits and -, at most 32")
         self.queue = queue
         # The braces make it the part that a cluster hashes.

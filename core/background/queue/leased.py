@@ -5,7 +5,7 @@ Nothing here waits or retries: whoever calls knows what an error leaves undone. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from redis import Redis
@@ -29,10 +29,14 @@ Effect = tuple[str, Any, Any]
 
 
 class Settled(NamedTuple):
-    """A job that its process has done with, and what follows from that: all of it, or none if the lease was lost."""
+    """A job that its process has done with, and what follows from that: all of it, or none if the lease was lost.
+
+    ``told`` is called once that is so: whether the lease was ours, and whether a chord became full.
+    """
 
     nonce: bytes
     effects: Sequence[Effect] = ()
+    told: Callable[[bool, bool], None] | None = None
 
     @classmethod
     def of(cls, frame: Frame, *effects: Effect) -> Settled:
@@ -44,7 +48,8 @@ class Step(NamedTuple):
     """What a step answered.
 
     ``lost``: nonces whose lease was no longer ours; ``known``: whether the process had not been given up meanwhile;
-    ``soon``: milliseconds until something falls due, -1 where nothing is scheduled.
+    ``soon``: milliseconds until something falls due, -1 where nothing is scheduled; ``fired``: nonces of jobs that were
+    the last of a chord; ``revoked``: how many revocations there are. The last two are of Huey's own API.
     """
 
     taken: list[Frame]
@@ -52,6 +57,8 @@ class Step(NamedTuple):
     known: bool
     soon: int
     waiting: int
+    fired: list[bytes]
+    revoked: int
 
 
 class Leased:
@@ -63,9 +70,12 @@ class Leased:
         self.name = name
         self.process = process
 
-    def push(self, frames: Iterable[tuple[int, bytes]]) -> None:
-        """Put frames on the queue, each with the epoch millisecond before which it is not due (0: now)."""
-        args = [part for due, raw in frames for part in (due, raw, 0, "", 0, "", "")]
+    def push(self, frames: Iterable[tuple[int, bytes]], *, once: bool = False) -> None:
+        """Put frames on the queue, each with the epoch millisecond before which it is not due (0: now).
+
+        With ``once`` a frame whose nonce was put there within the last half hour is not put there again.
+        """
+        args = [part for due, raw in frames for part in (due, raw, int(once), "", 0, "", "")]
         if args:
             self._run(scripts.PUSH, [NO_LIMIT, *args])
 
@@ -75,8 +85,8 @@ class Leased:
         for each in settled:
             args += [each.nonce, len(each.effects), *(part for effect in each.effects for part in effect)]
         reply = self._run(scripts.STEP, args)
-        taken, lost, known, soon, waiting = reply
-        return Step([Frame.read(raw) for raw in taken], lost, bool(known), soon, waiting)
+        taken, lost, known, soon, waiting, fired, revoked = reply
+        return Step([Frame.read(raw) for raw in taken], lost, bool(known), soon, waiting, fired, revoked)
 
     def held_as(self, frame: Frame) -> Held:
         """The lease of this process on a job that it has taken."""

@@ -199,6 +199,34 @@ local function admit(frame, seated)
 end
 """
 
+# What follows from a task that came through Huey's own API.
+KEEPING = """
+local fired, counted = {}, false
+local function of_huey(what, first, second, nonce)
+  local UNTIL, CHORDS = P .. 'res_until', P .. 'chords'
+  if what == 'keep' then
+    redis.call('HSET', P .. 'res', first, second)
+    redis.call('ZREM', UNTIL, first)
+  elseif what == 'unset' then
+    redis.call('HDEL', P .. 'rev', first)
+    redis.call('HDEL', P .. 'res', first)
+    redis.call('ZREM', UNTIL, first)
+  elseif what == 'member' then
+    -- A member of a chord counts once, however often it runs.
+    counted = redis.call('HSETNX', CHORDS, first, second) == 1
+  elseif what == 'fire' then
+    local chord, size = string.match(first, '^(.*):(%d+)$')
+    if counted and redis.call('HINCRBY', CHORDS, chord, 1) == tonumber(size) then
+      redis.call('HDEL', CHORDS, chord)
+      offer(second, false)
+      fired[#fired + 1] = nonce
+    end
+  elseif what == 'gathered' then
+    for member = 0, second - 1 do redis.call('HDEL', CHORDS, first .. ':' .. member) end
+  end
+end
+"""
+
 STORIES = f"""
 local function follows(head)
   return string.match(head, ';s0=([^;]*)')

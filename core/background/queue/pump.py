@@ -12,6 +12,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event
 
 from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError
@@ -48,9 +49,10 @@ class Pump:
         self._pace = self._stepped = self._moved = 0.0
         self.ending = False
         self.away = False
+        self.revoked = 0
         self._ready: deque[Frame] = deque()
         self._running: dict[bytes, Frame] = {}
-        self._settled: list[Settled] = []
+        self._settled: deque[Settled] = deque()
         self._wake = Event()
         self._some = Event()
         self._begun = False
@@ -65,18 +67,30 @@ class Pump:
         """The next job, or ``None`` when there is none within so many seconds, or the worker ends."""
         deadline = time.monotonic() + timeout
         while not self.ending:
-            if self._ready and self._is_fresh():
-                frame = self._ready.popleft()
-                self._moved = time.monotonic()
-                self._running[frame.nonce] = frame
-                if not self._ready:
-                    self._wake.set()
+            if self._ready and self._is_fresh() and (frame := self._next()) is not None:
                 return frame
             self._some.clear()
+            if self._ready and self._is_fresh():  # it came between the two: hands may be threads
+                continue
             left = deadline - time.monotonic()
             if left <= 0 or not self._some.wait(left):
                 return None
         return None
+
+    def hold(self, frame: Frame) -> None:
+        """It is leased by other means, and settled here."""
+        self._running[frame.nonce] = frame
+
+    def _next(self) -> Frame | None:
+        try:
+            frame = self._ready.popleft()
+        except IndexError:  # another was faster
+            return None
+        self._moved = time.monotonic()
+        self._running[frame.nonce] = frame
+        if not self._ready:
+            self._wake.set()
+        return frame
 
     def _is_fresh(self) -> bool:
         """Whether what is ready here is ours for certain. After a standstill a step must tell first."""
@@ -85,10 +99,13 @@ class Pump:
         self._wake.set()
         return False
 
-    def settle(self, frame: Frame, *effects: Effect) -> None:
-        """The job is done with; its effects happen with the next step, unless the lease was lost."""
+    def settle(self, frame: Frame, *effects: Effect, told: Callable[[bool, bool], None] | None = None) -> None:
+        """The job is done with; its effects happen with the next step, unless the lease was lost.
+
+        ``told`` is called then, and must be quick.
+        """
+        self._settled.append(Settled.of(frame, *effects)._replace(told=told))
         self._running.pop(frame.nonce, None)
-        self._settled.append(Settled.of(frame, *effects))
         self._wake.set()
 
     def give_back(self, frame: Frame) -> None:
@@ -116,10 +133,19 @@ class Pump:
     def end(self) -> None:
         """Take nothing more; give back what nobody has begun."""
         self.ending = True
-        while self._ready:
-            self.give_back(self._ready.pop())  # the last first: each goes before the others
+        self._give_back_ready()
         self._some.set()
         self._wake.set()
+
+    def _give_back_ready(self) -> None:
+        with suppress(IndexError):  # a hand that is a thread may take the last
+            while self._ready:
+                self.give_back(self._ready.pop())  # the last first: each goes before the others
+
+    def give_back_running(self) -> None:
+        """What is not done goes back, for whoever does it cannot be waited for."""
+        for frame in list(self._running.values()):
+            self.give_back(frame)
 
     def wait_settled(self, timeout: float) -> bool:
         """Whether all that was done is settled within so many seconds of the end."""
@@ -143,21 +169,23 @@ class Pump:
     def _step(self) -> float:
         """One step; answers how long there is nothing to do."""
         self._leave_stale()
-        sent, began = self._settled, time.monotonic()
+        sent, began = self._taken_out(), time.monotonic()
         self._keep_pace(len(sent), began)
         wanted = self._wanted()
-        self._settled = []
         try:
             step = self.queue.step(wanted, sent)
         except RedisError:
-            self._settled = sent + self._settled
+            self._settled.extendleft(reversed(sent))
             raise
+        for each in sent:
+            if each.told:
+                each.told(each.nonce not in step.lost, each.nonce in step.fired)
         if step.lost and not self.away:
             log.warning("jobs were done by us and are somebody else's by now", extra={"many": len(step.lost)})
         if self._begun and not step.known:
             log.error("this worker was given up for dead: what it had not begun is others' work now")
             self._ready.clear()
-        self._begun, self._renewed = True, began
+        self._begun, self._renewed, self.revoked = True, began, step.revoked
         self._offer(step.taken)
         if self.away:
             self._adopt()
@@ -165,6 +193,10 @@ class Pump:
         if self._settled or (step.waiting and len(step.taken) < wanted):
             return 0
         return IDLE if step.soon < 0 else min(IDLE, step.soon / 1000)
+
+    def _taken_out(self) -> list[Settled]:
+        """What there is to settle; whatever comes meanwhile goes with the next step."""
+        return [self._settled.popleft() for _ in range(len(self._settled))]
 
     def _keep_pace(self, settled: int, now: float) -> None:
         """How many are done in a second, of late."""
@@ -181,8 +213,7 @@ class Pump:
     def _leave_stale(self) -> None:
         """All hands have long jobs, against what the pace had promised."""
         if self._fixed is None and self._ready and time.monotonic() - self._moved > STALE:
-            while self._ready:
-                self.give_back(self._ready.pop())
+            self._give_back_ready()
 
     def _offer(self, frames: list[Frame]) -> None:
         if frames:

@@ -5,7 +5,7 @@ What their parts mean is told in ``lua.py``. KEYS[1] is the prefix of all keys o
 
 from __future__ import annotations
 
-from core.background.queue.lua import BASE, ENDED, GATES, KEPT_ENDED, LANES, STORIES
+from core.background.queue.lua import BASE, ENDED, GATES, KEEPING, KEPT_ENDED, LANES, STORIES
 from core.data import redis
 
 NAMES = "pb:q:names"
@@ -68,6 +68,7 @@ STEP = redis.script(
     + GATES
     + STORIES
     + ENDED
+    + KEEPING
     + """
 -- ARGV: process, milliseconds of lease, wanted, records kept of done and failed, then for each settled job its nonce,
 -- how many effects follow, and those: an operation and two arguments.
@@ -109,6 +110,8 @@ while at <= #ARGV do
         redis.call('HSET', STAT, 'open_until', now + math.min(second * 2 ^ (times - 1), 600000))
         redis.call('DEL', P .. 'probe')
       end
+    else
+      of_huey(what, first, second, nonce)
     end
   end
   at = at + 2 + effects * 3
@@ -191,7 +194,8 @@ if #taken > 0 then redis.call('HSET', STAT, 'turn', turn) end
 
 local soon = redis.call('ZRANGE', SCHED, 0, 0, 'WITHSCORES')[2]
 local rest = wanted > 0 and redis.call('LLEN', NEXT) + redis.call('ZCARD', TURNS) or 0
-return {taken, lost, known and 1 or 0, soon and math.max(0, math.ceil(soon - now)) or -1, rest}
+local wait = soon and math.max(0, math.ceil(soon - now)) or -1
+return {taken, lost, known and 1 or 0, wait, rest, fired, redis.call('HLEN', P .. 'rev')}
 """
 )
 
