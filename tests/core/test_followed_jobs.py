@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -133,6 +134,13 @@ def test_jobs_that_nobody_follows_leave_nothing_and_tell_all_the_same(
         current_job()
 
 
+@pytest.fixture
+def unlogged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pytest captures of such errors could not be sent by one of its processes to the other."""
+    monkeypatch.setattr(logging.getLogger("core.background.queue.running"), "disabled", True)
+
+
+@pytest.mark.usefixtures("unlogged")
 def test_a_failure_ends_the_story_and_a_replay_begins_another(add: Callable[..., None], run_jobs: RunJobs) -> None:
     broken = [True]
 
@@ -346,6 +354,7 @@ def test_a_job_that_stalls_too_often_has_failed(add: Callable[..., None]) -> Non
 # -- what follows a job -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("unlogged")
 def test_an_error_that_no_utf8_can_hold_is_told_all_the_same(add: Callable[..., None], run_jobs: RunJobs) -> None:
     @task(retries=0)
     @public
