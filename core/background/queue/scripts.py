@@ -251,7 +251,7 @@ if redis.call('HDEL', DEAD, ARGV[1]) == 0 then return 0 end
 redis.call('ZREM', DEAD_AT, ARGV[1])
 if ARGV[2] ~= '' then
   offer(ARGV[2], false)
-  if ARGV[4] and ARGV[4] ~= '' then tell(ARGV[3], event(ARGV[4])) end
+  if ARGV[4] ~= '' then tell(ARGV[3], event(ARGV[4])) end
   ring()
 end
 return 1
