@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from core._face import face
 
 if TYPE_CHECKING:
+    from core.background.chains import enqueue_chain as enqueue_chain, enqueue_group as enqueue_group, step as step
     from core.background.duties import duty as duty
     from core.background.effects import once as once
     from core.background.events import emit as emit, on as on
@@ -27,6 +28,9 @@ __getattr__, __dir__, __all__ = face(
         "enqueue": "core.background.tasks:enqueue",
         "enqueue_in": "core.background.tasks:enqueue_in",
         "enqueue_many": "core.background.tasks:enqueue_many",
+        "step": "core.background.chains:step",
+        "enqueue_chain": "core.background.chains:enqueue_chain",
+        "enqueue_group": "core.background.chains:enqueue_group",
         "on": "core.background.events:on",
         "emit": "core.background.events:emit",
         "duty": "core.background.duties:duty",

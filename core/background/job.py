@@ -25,6 +25,7 @@ from uuid import UUID
 import msgspec
 
 from core.background.queue import stories
+from core.background.queue.steps import wants_result
 from core.background.queue.stories import MOST_RESULT, Held
 from core.background.queue.telling import LeaseLost as LeaseLost, Teller
 from core.background.queue.words import fit
@@ -99,8 +100,8 @@ class Job:
             self._teller.tell(stories.started(self._envelope))
 
     def answer(self, value: Any) -> None:
-        """``BadResult`` for what cannot be kept of a followed one."""
-        if not self._followed:
+        """``BadResult`` for what cannot be kept, where anybody wants it."""
+        if not self._followed and not wants_result(self._envelope):
             return
         try:
             self.result = msgspec.json.encode(value).decode()

@@ -34,6 +34,7 @@ from core.background.queue.keys import DEFAULT
 from core.background.queue.routes import Route
 from core.background.queue.running import perform
 from core.data import outbox
+from core.data.envelopes import Then
 from core.data.unit import unit, unit_or_none
 from core.errors import BootError
 from core.trust.identity import current_principal
@@ -231,12 +232,12 @@ def enqueue_many(name: str, arguments: Iterable[Mapping[str, Any]]) -> list[UUID
         return [write("task", name, each) for each in arguments]
 
 
-def write(kind: outbox.Kind, name: str, payload: Mapping[str, Any], delay: float = 0) -> UUID:
+def write(kind: outbox.Kind, name: str, payload: Mapping[str, Any], delay: float = 0, then: Then | None = None) -> UUID:
     """Put a job into the outbox in the name of the current principal, in the current unit or one of its own."""
     if unit_or_none() is not None:
-        return outbox.put(kind, name, payload, delay, principal=current_principal())
+        return outbox.put(kind, name, payload, delay, principal=current_principal(), then=then)
     with unit():
-        return outbox.put(kind, name, payload, delay, principal=current_principal())
+        return outbox.put(kind, name, payload, delay, principal=current_principal(), then=then)
 
 
 def task_faults(tree_root: Any, tasks: Tasks) -> list[str]:
@@ -245,5 +246,8 @@ def task_faults(tree_root: Any, tasks: Tasks) -> list[str]:
 
 
 def init_app(app: Flask) -> None:
-    app.extensions["pegboard.tasks"] = Tasks()
+    from core.background import chain_tasks
+
+    app.extensions["pegboard.tasks"] = tasks = Tasks()
+    tasks.add("core", chain_tasks)
     outbox.set_deliverer(app, push, full_tenants)

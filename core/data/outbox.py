@@ -25,6 +25,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from core import telemetry
 from core.contracts import SYSTEM, Principal
+from core.data.envelopes import (
+    MAX_PAYLOAD as MAX_PAYLOAD,
+    Envelope as Envelope,
+    Kind as Kind,
+    Then,
+    plain,
+    refuse_too_long,
+)
 from core.data.faults import as_refusal
 from core.data.models import db, new_id, utcnow
 from core.data.tenancy import bypass, tenant_or_none
@@ -33,7 +41,6 @@ from core.errors import REDIS_UNAVAILABLE
 
 log = logging.getLogger(__name__)
 
-MAX_PAYLOAD = 64 * 1024
 SETTLED = timedelta(seconds=10)
 """How old a row must be before the sweep takes it: until then its own process is probably at it."""
 SHORT_DELAY = timedelta(seconds=60)
@@ -41,23 +48,6 @@ LOOK_AHEAD = timedelta(seconds=10)
 """How long before it is due the sweep hands a row over: a little more than the time between two sweeps."""
 REST = 10.0
 """Seconds without fast path in this process once Redis has failed it."""
-
-Kind = Literal["task", "listener"]
-
-
-class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One job on its way: what to run with which payload, and in whose name. ``due_at`` means not before."""
-
-    id: UUID
-    kind: Kind
-    name: str
-    payload: dict[str, Any]
-    tenant_id: UUID | None = None
-    request_id: str | None = None
-    principal: Principal = SYSTEM
-    due_at: datetime | None = None
-    attempt: int = 1
-
 
 Deliver = Callable[[Sequence[Envelope]], None]
 HeldUp = Callable[[], set[UUID | None]]
@@ -79,6 +69,7 @@ class OutboxRow(db.Model):  # type: ignore[name-defined]
     created_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True), default=utcnow)
     attempts: Mapped[int] = mapped_column(sa.Integer, default=0)
     last_error: Mapped[str | None] = mapped_column(sa.String(500))
+    follows: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
 
 class Outbox:
@@ -115,11 +106,12 @@ def put(
     *,
     principal: Principal = SYSTEM,
     id: UUID | None = None,
+    then: Then | None = None,
 ) -> UUID:
     """Write a row in the current unit (``LookupError`` outside one) and answer the job's id.
 
     ``payload`` is a dict or Struct of what JSON can carry, ids, times and decimals included, up to 64 KiB
-    (``ValueError``); ``delay`` is in seconds.
+    (``ValueError``), with what is to follow; ``delay`` is in seconds.
     """
     work = current_unit()
     tenant = tenant_or_none()
@@ -127,32 +119,20 @@ def put(
         id=id or new_id(),
         kind=kind,
         name=name,
-        payload=_plain(name, payload),
+        payload=plain(name, payload),
         tenant_id=tenant.id if tenant else None,
         request_id=telemetry.request_id(),
         principal=principal,
         due_at=utcnow() + timedelta(seconds=delay) if delay > 0 else None,
+        then=then,
     )
+    refuse_too_long(envelope)
     db.session.add(_row(envelope))
     if "outbox" not in work.notes:
         work.notes["outbox"] = []
         work.after_commit(lambda: _hand_over(work.notes["outbox"]))
     work.notes["outbox"].append(envelope)
     return envelope.id
-
-
-def _plain(name: str, payload: Any) -> dict[str, Any]:
-    try:
-        plain: dict[str, Any] = msgspec.to_builtins(payload, str_keys=True)
-        size = len(msgspec.json.encode(plain))
-    except (TypeError, ValueError) as exc:
-        raise ValueError(f"{name}: the arguments cannot travel as JSON ({exc}); pass ids and plain values") from exc
-    if size > MAX_PAYLOAD:
-        raise ValueError(
-            f"{name}: the arguments take {size} bytes and a job carries at most {MAX_PAYLOAD};"
-            " store the data (service(ObjectStore), a row) and pass its key"
-        )
-    return plain
 
 
 def find(id: UUID) -> Envelope | None:
@@ -175,12 +155,13 @@ def _row(envelope: Envelope) -> OutboxRow:
         payload=envelope.payload,
         context=context,
         due_at=envelope.due_at,
+        follows=None if envelope.then is None else msgspec.to_builtins(envelope.then),
     )
 
 
 def _envelope(row: OutboxRow) -> Envelope:
-    plain = {name: getattr(row, name) for name in ("id", "kind", "name", "payload", "tenant_id", "due_at")}
-    return msgspec.convert({**plain, **row.context}, Envelope)
+    facts = {name: getattr(row, name) for name in ("id", "kind", "name", "payload", "tenant_id", "due_at")}
+    return msgspec.convert({**facts, **row.context, "then": row.follows}, Envelope)
 
 
 def _outbox() -> Outbox:

@@ -313,7 +313,7 @@ def test_who_has_lost_the_lease_neither_tells_nor_goes_on(add: Callable[..., Non
     envelope = Envelope(job, "task", "chores.print_book", {}, DEFAULT.id)
     outcome = attempt(envelope, worker_app, one.held_as(frame))
     assert (outcome.what, went_on) == ("lost", [])
-    assert one.step(0, [Settled.of(frame, *settling.effects_of(frame, outcome))]).lost == [frame.nonce]
+    assert one.step(0, [Settled.of(frame, *settling.effects_of(frame, outcome, "default"))]).lost == [frame.nonce]
     assert [what for what, _ in told(job)] == ["queued", "started", "stalled"]
     assert len(list(contents.waiting())) == 1
 

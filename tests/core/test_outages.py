@@ -59,7 +59,8 @@ def work(queue: Leased, app: Flask, wanted: int) -> int:
     taken = queue.step(wanted).taken
     with app.app_context():
         done = [
-            Settled.of(each, *settling.effects_of(each, attempt(messages.decode(each.message), app))) for each in taken
+            Settled.of(each, *settling.effects_of(each, attempt(messages.decode(each.message), app), "default"))
+            for each in taken
         ]
         queue.step(0, done)
     return len(taken)

@@ -42,7 +42,7 @@ def _ran(name: str, app: Flask) -> Iterator[bool]:
                 yield False
                 continue
             outcome = attempt(envelope, app, queue.held_as(frame))
-            queue.step(0, [Settled.of(frame, *settling.effects_of(frame, outcome))])
+            queue.step(0, [Settled.of(frame, *settling.effects_of(frame, outcome, name))])
             yield True
     finally:
         queue.leave()

@@ -121,7 +121,7 @@ class BoardHuey(Huey):
     def execute(self, task: Job, timestamp: Any = None) -> None:
         try:
             outcome = self.attempt(task.envelope, self.app, self.pump.queue.held_as(task.frame))
-            effects = settling.effects_of(task.frame, outcome)
+            effects = settling.effects_of(task.frame, outcome, self.name)
         except JobTimeout:  # it came when the job had just ended
             self.pump.give_back(task.frame)
             return

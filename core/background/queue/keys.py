@@ -19,7 +19,8 @@ class Keys:
     leases lapse, ``leases`` (hash: nonce -> frame) what each has taken; ``stalls`` (hash: nonce -> times) how often a
     lease lapsed, ``dead`` and ``dead_at`` what nobody tries any more, ``stat`` counters and whether the queue is
     paused, ``ended`` counters by task, ``times`` those of an hour, ``done`` and ``failed`` the last records. Of a
-    job that is followed, ``story`` (stream) are its events and ``facts`` (hash) its state.
+    job that is followed, ``story`` (stream) are its events and ``facts`` (hash) its state; of a group, ``group`` (hash)
+    counts its members.
     """
 
     def __init__(self, queue: str) -> None:
@@ -51,6 +52,9 @@ class Keys:
 
     def facts(self, job_id: str) -> str:
         return f"{self.prefix}h:{job_id}"
+
+    def group(self, group_id: str) -> str:
+        return f"{self.prefix}group:{group_id}"
 
     def times(self, hour: int) -> str:
         """``hour`` counts from the epoch."""

@@ -35,5 +35,9 @@ def decode(message: bytes) -> Envelope:
 
 
 def age(envelope: Envelope) -> float:
-    """Seconds since it was enqueued: the first 48 bits of a UUIDv7 are milliseconds of Unix time (RFC 9562)."""
-    return time.time() - (envelope.id.int >> 80) / 1000
+    """Seconds since it was enqueued or, of a step, since what came before it was done.
+
+    The first 48 bits of a UUIDv7 are milliseconds of Unix time (RFC 9562).
+    """
+    since = envelope.then.since if envelope.then else None
+    return time.time() - ((envelope.id.int >> 80) / 1000 if since is None else since)

@@ -15,7 +15,8 @@ from flask import Flask, current_app
 
 from core import telemetry
 from core.background.job import BadResult, LeaseLost, answered, begun, running_as
-from core.background.queue import lines, messages
+from core.background.queue import chaining, lines, messages
+from core.background.queue.groups import NoResults
 from core.background.queue.stories import Held
 from core.background.queue.timeouts import JobTimeout, limit
 from core.background.queue.words import legible
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REGISTRIES = {"task": "pegboard.tasks", "listener": "pegboard.listeners"}
+REGISTRIES = {"task": "pegboard.tasks", "step": "pegboard.tasks", "listener": "pegboard.listeners"}
 LONGEST_DELAY = 3600.0
 LONGEST_ERROR = 500
 OUTAGE_DELAY = 5.0
@@ -64,7 +65,7 @@ class Outcome(NamedTuple):
     """What became of one attempt: ``done``, ``dropped``, ``retry``, ``waiting``, ``outage``, ``failed`` or ``lost``.
 
     ``again`` is the envelope to queue again, with its ``due_at``; without it the job is settled. ``result`` is JSON, of
-    a job that is followed.
+    a job that is followed, or whose result what follows takes.
     """
 
     envelope: Envelope
@@ -160,7 +161,7 @@ def _unknown(envelope: Envelope) -> tuple[str, Envelope | None]:
 
 def _call(task: Task, envelope: Envelope) -> None:
     try:
-        arguments = msgspec.convert(envelope.payload, task.arguments)
+        arguments = msgspec.convert(chaining.payload(envelope), task.arguments)
     except msgspec.ValidationError as exc:
         raise BadArguments(str(exc)) from None
     if task.in_steps:
@@ -212,7 +213,7 @@ def _delay(task: Task, attempt: int) -> float:
 
 
 def _final(policy: Policy, attempt: int, exc: BaseException, refusal: Refused | None) -> bool:
-    if isinstance(exc, (BadArguments, BadResult, *policy.never)) or attempt > policy.retries:
+    if isinstance(exc, (BadArguments, BadResult, NoResults, *policy.never)) or attempt > policy.retries:
         return True
     return refusal is not None and 400 <= refusal.code.status < 500
 

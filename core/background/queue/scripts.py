@@ -6,6 +6,7 @@ What their parts mean is told in ``lua.py``. KEYS[1] is the prefix of all keys o
 from __future__ import annotations
 
 from core.background.queue.lua import BASE, ENDED, GATES, KEEPING, KEPT_ENDED, LANES, STORIES
+from core.background.queue.lua_groups import GROUPS
 from core.data import redis
 
 NAMES = "pb:q:names"
@@ -69,6 +70,7 @@ STEP = redis.script(
     + STORIES
     + ENDED
     + KEEPING
+    + GROUPS
     + """
 -- ARGV: process, milliseconds of lease, wanted, records kept of done and failed, then for each settled job its nonce,
 -- how many effects follow, and those: an operation and two arguments.
@@ -110,7 +112,7 @@ while at <= #ARGV do
         redis.call('HSET', STAT, 'open_until', now + math.min(second * 2 ^ (times - 1), 600000))
         redis.call('DEL', P .. 'probe')
       end
-    else
+    elseif not of_group(what, first, second) then
       of_huey(what, first, second, nonce)
     end
   end

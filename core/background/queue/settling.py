@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from core.background.queue import messages, stories, tallies, twins
+from core.background.queue import chaining, messages, stories, tallies, twins
 from core.background.queue.delivery import due
 from core.background.queue.frames import Frame
 from core.background.queue.framing import framed
@@ -39,15 +39,15 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     tenant_id: UUID | None = None
 
 
-def effects_of(taken: Frame, outcome: Outcome) -> list[Effect]:
-    """Done, failed for good, or to be tried again: the same envelope under a new nonce.
+def effects_of(taken: Frame, outcome: Outcome, queue: str) -> list[Effect]:
+    """Of a job of this queue. Done, failed for good, or to be tried again: the same envelope under a new nonce.
 
     Whatever is wrong with what follows, the job is neither lost nor run for ever.
     """
     if outcome.what == "lost":
         return [("back", "", taken.raw())]
     try:
-        return [*_moved(taken, outcome), *_told(outcome)]
+        return [*_moved(taken, outcome), *_told(outcome), *chaining.effects(queue, outcome)]
     except Exception as exc:
         refusal = as_refusal(exc)
         if refusal is not None and refusal.code.status == 503:  # a store is away: another time

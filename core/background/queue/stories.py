@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from core.background.queue.lua import KEPT_ENDED
+from core.background.queue.steps import next_id
 
 if TYPE_CHECKING:
     from core.background.queue.routes import Route
@@ -87,7 +88,9 @@ def failed(envelope: Envelope, error: str) -> str:
 
 def _head(envelope: Envelope) -> dict[str, Any]:
     """Whose job it is: who asks for its story is held to that."""
+    following = next_id(envelope)
     return {
+        **({} if following is None else {"next": str(following)}),
         "task": envelope.name,
         "tenant": str(envelope.tenant_id or ""),
         "owner": _json((envelope.principal.kind, envelope.principal.id)),
