@@ -58,7 +58,9 @@ class JobsOut(msgspec.Struct):
 
 
 class FollowedOut(msgspec.Struct):
-    """How a job of a followed task stands. ``merged``: it was the same as another, which is done in its place."""
+    """How a job of a followed task stands. ``merged``: it was the same as another, which is done in its place.
+    ``next``: the job that follows it in its chain, or its group, once it is made.
+    """
 
     id: UUID
     task: str
@@ -73,6 +75,7 @@ class FollowedOut(msgspec.Struct):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     merged_into: UUID | None = None
+    next: UUID | None = None
 
 
 class EventsQuery(PageQuery):
@@ -104,7 +107,10 @@ class LettersQuery(PageQuery):
 
 
 class LetterOut(msgspec.Struct):
-    """A job that nobody tries any more; without ``task`` it could not be read, and can only be thrown away."""
+    """A job that nobody tries any more; without ``task`` it could not be read, and can only be thrown away.
+
+    ``then``: the tasks that wait for it, and go on once it has been replayed.
+    """
 
     queue: str
     key: str
@@ -115,6 +121,7 @@ class LetterOut(msgspec.Struct):
     attempts: int | None = None
     tenant_id: UUID | None = None
     payload: dict[str, Any] | None = None
+    then: list[str] = []
 
 
 class ReplayMany(Body):

@@ -20,6 +20,7 @@ from handover import NOW
 from redis_sites import ROOT, sites
 from throwaway import install
 
+from core.background.chains import enqueue_chain, enqueue_group, step
 from core.background.queue import contents, dead
 from core.background.queue.figures import figures
 from core.background.tasks import enqueue, enqueue_in
@@ -28,8 +29,8 @@ from core.data.unit import unit
 from core.ops.testing import TestServers
 
 QUEUE = "core/background/queue"
-SIZE = 4
-"""Jobs that a worker runs at once."""
+SIZE, CHAIN = 4, ("note", "stumble", "show")
+"""Jobs that a worker runs at once; the tasks of a chain."""
 
 TASKS = """\
     import time
@@ -75,6 +76,15 @@ TASKS = """\
         current_job().log("now")
         did(number)
 
+    @task()
+    @public
+    @in_steps
+    def bind(number: int, after: list[int], results: list[None]) -> None:
+        there = {int(each) for each in redis.client().lrange("chores:done", 0, -1)}
+        if not there >= set(after) or results != [None] * len(after):
+            redis.client().rpush("chores:early", number)
+        did(number)
+
     @task(retries=0)
     @public
     def fail(number: int) -> None:
@@ -113,6 +123,7 @@ CALLS = {
     "core/background/lease.py:Lease.release": "hold_lease",
     f"{QUEUE}/dead.py:replay": "replay",
     f"{QUEUE}/dead.py:discard": "discard",
+    f"{QUEUE}/groups.py:apply": "count",
     f"{QUEUE}/figures.py:pause": "pause_and_resume",
     f"{QUEUE}/figures.py:resume": "pause_and_resume",
     f"{QUEUE}/retention.py:forget": "forget",
@@ -177,7 +188,20 @@ def some(first: int) -> list[int]:
         enqueue_in(0.3, "chores.note", number=first + 9)
         enqueue("chores.show", number=first + 10)
         enqueue("chores.fail", number=first + 11)
-    return list(range(first, first + 11))
+        chain = list(range(first + 12, first + 15))
+        enqueue_chain(*(step(f"chores.{name}", number=each) for name, each in zip(CHAIN, chain, strict=True)))
+        group = [first + 15, first + 16]
+        members = [step("chores.note", number=group[0]), step("chores.stumble", number=group[1])]
+        enqueue_group(members, then=step("chores.bind", number=first + 17, after=group).given("results"))
+    return [*range(first, first + 11), *chain, *group, first + 17]
+
+
+def in_order() -> bool:
+    """Whether each chain went step by step, and nothing that follows a group was early."""
+    store: Any = redis.client()
+    found = [int(each) for each in store.lrange("chores:done", 0, -1)]
+    chains = [[found.index(first + at) for at in (12, 13, 14)] for first in found if first % 34 == 0]
+    return store.llen("chores:early") == 0 and all(each == sorted(each) for each in chains)
 
 
 def done() -> Counter[int]:
@@ -200,7 +224,7 @@ def test_whoever_runs_jobs_may_be_killed_at_any_call(ground: Callable[..., int])
     assert set(found) == set(wanted), "each is done"
     assert found.total() - len(wanted) <= kills * SIZE, "twice at most what was running at a kill"
     assert figures("default").dead == kills and len(list(dead.letters("default"))) == kills
-    assert nothing_is_left()
+    assert nothing_is_left() and in_order()
     store: Any = redis.client()
     assert {store.hget(key, "state") for key in store.keys("pb:q:{default}:h:*")} == {b"done"}, "stories end too"
 
@@ -230,6 +254,11 @@ def test_one_who_is_killed_leaves_a_call_done_or_not_begun(ground: Callable[...,
         places = [len(list(place("default"))) for place in (contents.waiting, contents.dead)]
         if name == "replay":
             assert places == ([0, 1] if before else [1, 0])
+        elif name == "count":
+            assert places[0] == (0 if before else 1)
+            assert ground("call", call=name, key=key) == 0
+            assert len(list(contents.waiting("default"))) == 1, "counted twice it begins once all the same"
+            assert ground("idle_worker") == 0
         elif name in ("discard", "forget"):
             assert places == ([0, 1] if before else [0, 0])
     if name == "pause_and_resume":

@@ -196,7 +196,7 @@ def test_calls_are_checked_in_the_sources(tmp_path: Path) -> None:
     tasks.add("chores", module)
     (tmp_path / "services.py").write_text(
         textwrap.dedent("""\
-        from core.background import enqueue, enqueue_in as later
+        from core.background import enqueue, enqueue_in as later, step
         enqueue("chores.greet", user_id=1)
         enqueue("chores.greet", user_id=1, loud=True)
         enqueue("chores.greet", **given)
@@ -208,6 +208,12 @@ def test_calls_are_checked_in_the_sources(tmp_path: Path) -> None:
         enqueue("chores.greet", 1)
         background.enqueue_many("chores.greet", [{"user_id": 1}])
         background.enqueue_many("chores.greeet", [])
+        step("chores.greeet")
+        step("chores.greet", loud=True).given("user_id")
+        step("chores.greet", user_id=1).given("person")
+        step("chores.greet").given(whatever)
+        step("chores.greet")
+        machine.step("aside")
         """)
     )
     assert task_faults(tmp_path, tasks) == [
@@ -219,6 +225,9 @@ def test_calls_are_checked_in_the_sources(tmp_path: Path) -> None:
         "services.py:10: chores.greet: give the task's arguments by name",
         "services.py:10: task chores.greet also needs user_id",
         "services.py:12: no task is called 'chores.greeet'; the tasks are chores.greet",
+        "services.py:13: no task is called 'chores.greeet'; the tasks are chores.greet",
+        "services.py:15: task chores.greet takes no person; it takes loud, user_id",
+        "services.py:17: task chores.greet also needs user_id",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Reading sources for ``enqueue("name", …)``: names that no task has, and arguments that do not fit.
+"""Reading sources for ``enqueue("name", …)`` and ``step("name", …)``: names that no task has, misfit arguments.
 
 Enqueueing goes by name, so neither Python nor a type checker would notice; this does, before anything runs.
 """
@@ -15,9 +15,9 @@ import msgspec
 if TYPE_CHECKING:
     from core.background.tasks import Task, Tasks
 
-POSITION = {"enqueue": 0, "enqueue_in": 1, "enqueue_many": 0}
+POSITION = {"enqueue": 0, "enqueue_in": 1, "enqueue_many": 0, "step": 0}
 """Where each function takes the task's name."""
-MANY = "enqueue_many"
+MANY, STEP = "enqueue_many", "step"
 
 
 def signature_faults(task: Task, given: Iterable[str], *, complete: bool = True) -> list[str]:
@@ -47,20 +47,19 @@ def _hidden(path: Path, root: Path) -> bool:
 
 def _faults_in(path: Path, root: Path, tasks: Tasks) -> Iterator[str]:
     source = path.read_text("utf-8")
-    if "enqueue" not in source:
+    if "enqueue" not in source and STEP not in source:
         return
     try:
         tree = ast.parse(source, str(path))
     except SyntaxError as exc:
         yield f"{_place(path, root, exc.lineno or 1)}: {exc.msg}"
         return
-    names = _local_names(tree)
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
+    names, later = _local_names(tree), _given_later(tree)
+    called = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    for node in sorted(called, key=lambda node: node.lineno):
         function = names.get(_called(node.func), "")
         position = POSITION.get(function, 0)
-        if not function or len(node.args) <= position:
+        if not function or len(node.args) <= position or (function == STEP and isinstance(node.func, ast.Attribute)):
             continue
         name = node.args[position]
         # A name that is computed cannot be known here; whoever computes it has a registry to ask.
@@ -74,6 +73,8 @@ def _faults_in(path: Path, root: Path, tasks: Tasks) -> Iterator[str]:
             yield f"{place}: {name.value}: give the task's arguments by name"
         given = [keyword.arg for keyword in node.keywords if keyword.arg]
         complete = len(given) == len(node.keywords)
+        if (argument := later.get(node)) is not None:
+            given, complete = [*given, *argument], complete and bool(argument)
         for fault in tasks.check_call(name.value, given, complete=complete):
             yield f"{place}: {fault}"
 
@@ -83,14 +84,28 @@ def _place(path: Path, root: Path, line: int) -> str:
 
 
 def _local_names(tree: ast.AST) -> dict[str, str]:
-    """What each of ``POSITION`` is called in this file, ``from … import enqueue as later`` included."""
-    names = {name: name for name in POSITION}
+    """What each of ``POSITION`` is called in this file, ``from … import enqueue as later`` included.
+
+    Others have functions called ``step`` too: it counts where it is imported from the board.
+    """
+    names = {name: name for name in POSITION if name != STEP}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
+            ours = (node.module or "").startswith("core.background")
             for alias in node.names:
-                if alias.name in POSITION and alias.asname:
-                    names[alias.asname] = alias.name
+                if alias.name in POSITION and (ours or (alias.name != STEP and alias.asname)):
+                    names[alias.asname or alias.name] = alias.name
     return names
+
+
+def _given_later(tree: ast.AST) -> dict[ast.AST, list[str]]:
+    """Of each ``step(…).given("argument")`` the call of ``step``, and the argument; none where that is computed."""
+    found: dict[ast.AST, list[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "given":
+            values = [each.value for each in node.args if isinstance(each, ast.Constant)]
+            found[node.func.value] = [value for value in values if isinstance(value, str)]
+    return found
 
 
 def _called(function: ast.expr) -> str:

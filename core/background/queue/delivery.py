@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from core.background.queue import fullness, stories
-from core.background.queue.framing import framed, nonce_of
+from core.background.queue.framing import framed, nonce_from, nonce_of
 from core.background.queue.keys import Keys
 from core.background.queue.routes import own_queues, route_of
 from core.background.queue.scripts import NAMES, PUSH
@@ -28,23 +28,23 @@ def push(envelopes: Sequence[Envelope], using: Redis | None = None) -> None:
     What was put there within the last half hour, or is among the last 100,000, is not put there again. Raises
     redis-py's errors; then some queues may have theirs, and whoever tries again does no harm.
     """
-    _push(envelopes, using, once=True)
+    _push([(envelope, nonce_of(envelope)) for envelope in envelopes], using)
 
 
-def pass_on(envelope: Envelope) -> None:
-    """Put one that was on another queue on its own, which may have had it before."""
-    _push([envelope], None, once=False)
+def pass_on(envelope: Envelope, nonce: bytes, queue: str) -> None:
+    """Put one that was on another queue, under this nonce, on its own: once, though this may be repeated."""
+    _push([(envelope, nonce_from(nonce, queue))], None)
 
 
-def _push(envelopes: Sequence[Envelope], using: Redis | None, once: bool) -> None:
+def _push(envelopes: Iterable[tuple[Envelope, bytes]], using: Redis | None) -> None:
     by_queue: dict[str, list[bytes | int | str]] = {}
     limit = fullness.limit()
-    for envelope in envelopes:
+    for envelope, nonce in envelopes:
         route = route_of(envelope.name)
-        raw = framed(envelope, route, nonce_of(envelope) if once else None)
+        raw = framed(envelope, route, nonce)
         twins = (twins_of(envelope, route), milliseconds(route), str(envelope.id))
         story = stories.queued(envelope, route)
-        by_queue.setdefault(route.queue, [limit]).extend((due(envelope), raw, int(once), *twins, story))
+        by_queue.setdefault(route.queue, [limit]).extend((due(envelope), raw, 1, *twins, story))
     for queue, args in by_queue.items():
         remember(queue)
         full: list[bytes] = PUSH(keys=[Keys(queue).prefix], args=args, using=using)

@@ -21,3 +21,8 @@ def nonce_of(envelope: Envelope) -> bytes:
     """The same for the same attempt at the same job, so that one that is handed over twice is known."""
     told = envelope.id.bytes + envelope.attempt.to_bytes(4) + envelope.kind.encode() + envelope.name.encode()
     return urlsafe_b64encode(blake2b(told, digest_size=12).digest())
+
+
+def nonce_from(nonce: bytes, queue: str) -> bytes:
+    """For a job that is passed on from a queue, where it had this one: another each time that it comes by."""
+    return urlsafe_b64encode(blake2b(nonce + queue.encode(), digest_size=12).digest())

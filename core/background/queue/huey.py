@@ -109,12 +109,12 @@ class BoardHuey(Huey):
                 twins.free(key, envelope)
 
     def _passed_on(self, frame: Frame, envelope: Envelope) -> bool:
-        """A job whose enqueuer did not know its queue, limits or followers goes there now; twice rather than never."""
+        """A job whose enqueuer did not know its queue, limits or followers goes there now."""
         route = route_of(envelope.name)
         known = (frame.gated or not route.limits) and (frame.followed or not route.followed)
         if route.queue == self.name and known:
             return False
-        delivery.pass_on(envelope)
+        delivery.pass_on(envelope, frame.nonce, self.name)
         self.pump.settle(frame)
         return True
 

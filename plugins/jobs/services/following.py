@@ -12,6 +12,7 @@ from core.background import duties
 from core.background.queue import following
 from core.background.queue.following import START, Event, Story
 from core.background.queue.routes import route_of
+from core.background.queue.steps import next_id
 from core.contracts import Authorizer, service
 from core.data import current_tenant, outbox, unit
 from core.data.outbox import Envelope
@@ -29,7 +30,7 @@ def how(id: UUID) -> FollowedOut:
     """``Refused(NOT_FOUND)``: also for what is not one's own to see."""
     found = _seen(id)
     if isinstance(found, Envelope):
-        return FollowedOut(id, found.name, "queued", found.attempt)
+        return FollowedOut(id, found.name, "queued", found.attempt, next=next_id(found))
     facts = found.facts
     return msgspec.convert(
         {
@@ -41,6 +42,7 @@ def how(id: UUID) -> FollowedOut:
             "result": msgspec.json.decode(facts["result"]) if "result" in facts else None,
             **{name: found.time(name) for name in ("queued_at", "started_at", "ended_at")},
             "merged_into": facts.get("into"),
+            "next": facts.get("next"),
         },
         FollowedOut,
     )

@@ -93,6 +93,7 @@ def _out(found: DeadLetter) -> LetterOut:
         job.attempt,
         job.tenant_id,
         clean(job.payload),
+        [step.name for step in job.then.steps] if job.then else [],
     )
 
 
