@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from core.background.queue.lua import KEPT_ENDED
-from core.background.queue.routes import Route
-from core.data.outbox import Envelope
+
+if TYPE_CHECKING:
+    from core.background.queue.routes import Route
+    from core.data.outbox import Envelope
 
 MOST_RESULT = 64 * 1024
 """Bytes of JSON of what a task returns."""
