@@ -1,16 +1,20 @@
-"""Processes that die at a call to Redis of their choice, as ``killing_ground`` has them: those that use Huey's own API."""
+"""Processes that die at a call to Redis of their choice, as ``killing_ground`` has them: users of Huey's own API."""
 
 from __future__ import annotations
 
-from killing_ground import ROLES, lose_a_reply, main, time  # it patches, and so comes first
+from gevent import monkey
+
+monkey.patch_all()
 
 import threading  # noqa: E402
+import time  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from datetime import UTC, datetime, timedelta  # noqa: E402
 from typing import Any  # noqa: E402
 
 from flask import Flask  # noqa: E402
 from huey_shop import note, shop  # noqa: E402
+from killing_ground import ROLES, lose_a_reply, main  # noqa: E402
 
 from core.background.queue.leased_huey import hands  # noqa: E402
 from core.background.queue.leased_huey.consumer import LeasedConsumer, LeasedScheduler  # noqa: E402

@@ -39,10 +39,10 @@ def stumble(number: int) -> int:
 
 
 @shop.task(retries=10_000, retry_delay=0.05)
-@shop.lock_task("till")
-def alone(number: int) -> int:
-    """Tried again for as long as another has the till, or one who died with it has not lapsed."""
-    return did(number)
+def alone(number: int, till: str) -> int:
+    """Tried again for as long as another has the till, or that of one who died with it has not lapsed."""
+    with shop.lock_task(till):
+        return did(number)
 
 
 @shop.task()

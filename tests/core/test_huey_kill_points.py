@@ -34,8 +34,8 @@ SIZE = 4
 """Tasks that a consumer runs at once."""
 
 RUNNERS = (
-    Point("the task", "consumer", (1, 2, 9)),
-    Point(STEP, "consumer", (1, 2, 3, 4, 8)),
+    Point("the task", "consumer", (1, 9)),
+    Point(STEP, "consumer", (1, 2, 3, 6)),
     Point(f"{QUEUE}/leased.py:Leased.reap", "consumer"),
     Point(f"{QUEUE}/leased.py:Leased.expire_gone", "consumer"),
     Point(f"{QUEUE}/leased.py:Leased.beat", "consumer"),
@@ -45,7 +45,7 @@ RUNNERS = (
     Point(f"{STORAGE}.put_if_empty", "consumer"),
     Point(f"{STORAGE}.unlock", "consumer"),
     Point("the task", "script", (2,)),
-    Point(STEP, "script", (1, 2, 3)),
+    Point(STEP, "script", (1, 2)),
     Point(f"{QUEUE}/leased.py:Leased.held", "unsure_script"),
 )
 HOLDERS = (
@@ -121,9 +121,12 @@ class Wanted:
         for _ in range(4):
             number = self.next()
             shop.enqueue(self(note.s(number), number))
-        for kind in (stumble, alone, alone):
+        number = self.next()
+        shop.enqueue(self(stumble.s(number), number))
+        till = f"till {number}"
+        for _ in range(2):
             number = self.next()
-            shop.enqueue(self(kind.s(number), number))
+            shop.enqueue(self(alone.s(number, till), number))
         first, second = self.next(), self.next()
         pipeline = self(note.s(first), first).then(follow, second)
         self(pipeline.on_complete, second)

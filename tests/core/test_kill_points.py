@@ -108,7 +108,7 @@ CALLS = {
     f"{QUEUE}/retention.py:forget": "forget",
 }
 ELSEWHERE = {
-    f"{QUEUE}/leased.py:Leased.push": "Huey's own API puts frames on queues with it, and is met in `test_huey_kill_points.py`",
+    f"{QUEUE}/leased.py:Leased.push": "Huey's own API does that, and is met in `test_huey_kill_points.py`",
     f"{QUEUE}/twins.py:free": "met by whoever reaps a job that stalled too often; its key lapses by itself after a day",
     f"{QUEUE}/contents.py:run_now": "a tool of tests",
 }
