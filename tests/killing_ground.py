@@ -66,7 +66,7 @@ class Arm:
                 here = f"{code.co_filename.removeprefix(f'{ROOT}/')}:{code.co_qualname.partition('.<locals>')[0]}"
                 if here in self.known:
                     return here
-            elif code.co_filename.endswith("/chores/tasks.py"):
+            elif code.co_filename.endswith(("/chores/tasks.py", "/huey_shop.py")):
                 return TASK
             frame = frame.f_back
         return ""
@@ -142,6 +142,12 @@ def leaving_worker(app: Flask, order: dict[str, Any]) -> None:
 
 def unsure_worker(app: Flask, order: dict[str, Any]) -> None:
     """The reply to its first step is lost, so that it has to ask what it holds."""
+    lose_a_reply()
+    worker(app, order)
+
+
+def lose_a_reply() -> None:
+    """Of the first step."""
     from redis.exceptions import ConnectionError
 
     from core.background.queue.leased import Leased
@@ -154,7 +160,6 @@ def unsure_worker(app: Flask, order: dict[str, Any]) -> None:
         raise ConnectionError("the reply was lost")
 
     Leased.step = lost  # type: ignore[method-assign]
-    worker(app, order)
 
 
 def enqueuer(app: Flask, order: dict[str, Any]) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
 from redis.client import Pipeline, PubSub
@@ -20,6 +21,7 @@ CLIENT = re.compile(r"(.*\.)?_?(client|store|channel|conn)")
 """What a client, a pipeline or a subscription is called; chained calls of a pipeline begin with one of those."""
 QUEUED = "pipe"
 """What is put on a pipeline is sent by its ``execute``."""
+READING = ("subscribe", "pubsub", "get_message", "execute")
 COMMANDS = {name for sender in (Redis, Pipeline, PubSub) for name in dir(sender)} - {"pipeline", "close", "ping"}
 
 
@@ -31,6 +33,16 @@ def sites(folder: str = "core/background") -> dict[str, set[str]]:
         for function, sent in _sent(ast.parse(path.read_text("utf-8")), "", scripts):
             found[f"{path.relative_to(ROOT)}:{function}"].add(sent)
     return dict(found)
+
+
+def changing(commands: Mapping[str, Any]) -> set[str]:
+    """The sites that change something, where ``commands`` is what the server tells of its commands."""
+    reads = {name for name, told in commands.items() if "readonly" in told["flags"]} | {"time", *READING}
+    return {
+        site
+        for site, sent in sites().items()
+        if not {each.removeprefix("pipe.").removesuffix("_iter") for each in sent} <= reads
+    }
 
 
 def _scripts() -> set[str]:

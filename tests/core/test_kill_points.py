@@ -5,19 +5,17 @@ What is true afterwards: each job is done, at most those twice that were running
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from flask import Flask
+from grounds import Ground, Point, opened
 from handover import NOW
-from redis_sites import ROOT, sites
+from redis_sites import changing
 from throwaway import install
 
 from core.background.chains import enqueue_chain, enqueue_group, step
@@ -92,14 +90,6 @@ TASKS = """\
     """
 
 
-class Point(NamedTuple):
-    """Where one dies, and as what; ``calls`` are the first, second … time that it comes there."""
-
-    site: str
-    role: str
-    calls: tuple[int, ...] = (1,)
-
-
 WORKERS = (
     Point("the task", "worker", (1, 2, 5)),
     Point(f"{QUEUE}/leased.py:Leased.step", "worker", (1, 2, 3, 4, 6)),
@@ -129,50 +119,29 @@ CALLS = {
     f"{QUEUE}/retention.py:forget": "forget",
 }
 ELSEWHERE = {
-    f"{QUEUE}/leased.py:Leased.push": "tests put frames on queues with it; PUSH itself is met in `_push`",
+    f"{QUEUE}/leased.py:Leased.push": "Huey's own API does that, and is met in `test_huey_kill_points.py`",
     f"{QUEUE}/twins.py:free": "met by whoever reaps a job that stalled too often; its key lapses by itself after a day",
     f"{QUEUE}/contents.py:run_now": "a tool of tests",
 }
-READING = ("subscribe", "pubsub", "get_message", "execute")
 
 
 def test_every_call_that_changes_redis_has_a_point_at_which_somebody_is_killed(ctx: Flask) -> None:
-    commands: Any = redis.client().command()
-    reads = {name for name, told in commands.items() if "readonly" in told["flags"]} | {"time", *READING}
-    changing = {
-        site
-        for site, sent in sites().items()
-        if not {each.removeprefix("pipe.").removesuffix("_iter") for each in sent} <= reads
-    }
+    store: Any = redis.client()
+    changes = {site for site in changing(store.command()) if not site.startswith(f"{QUEUE}/leased_huey/")}
     met = {point.site for point in (*WORKERS, *ENQUEUERS)} - {"the task"} | set(CALLS) | set(ELSEWHERE)
-    assert changing - met == set(), "add a point at which somebody is killed"
-    assert met - changing == set(), "there is no such call any more"
+    assert changes - met == set(), "add a point at which somebody is killed"
+    assert met - changes == set(), "there is no such call any more"
 
 
 @pytest.fixture(scope="module")
-def killing_ground(servers: TestServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., int]]:
+def killing_ground(servers: TestServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     environ = {**os.environ, **install(tmp_path_factory.mktemp("plugin"), "chores", tasks=TASKS)}
-    environ |= {"WORKER_CONCURRENCY": str(SIZE), "PYTHONPATH": f"{environ['PYTHONPATH']}:{ROOT}"}
-    command = [sys.executable, str(ROOT / "tests" / "killing_ground.py")]
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin and process.stdout
-        told, orders = process.stdout, process.stdin
-        assert told.readline() == "ready\n"
-
-        def send(role: str, site: str = "", nth: int = 1, before: bool = True, **more: Any) -> int:
-            orders.write(json.dumps({"role": role, "site": site, "nth": nth, "before": before, **more}) + "\n")
-            orders.flush()
-            return int(told.readline())
-
-        yield send
-        orders.close()
-        process.wait(30)
+    with opened("killing_ground", {**environ, "WORKER_CONCURRENCY": str(SIZE)}) as ground:
+        yield ground
 
 
 @pytest.fixture
-def ground(ctx: Flask, killing_ground: Callable[..., int]) -> Callable[..., int]:
+def ground(ctx: Flask, killing_ground: Ground) -> Ground:
     return killing_ground
 
 
@@ -209,7 +178,7 @@ def done() -> Counter[int]:
     return Counter(int(each) for each in store.lrange("chores:done", 0, -1))
 
 
-def test_whoever_runs_jobs_may_be_killed_at_any_call(ground: Callable[..., int]) -> None:
+def test_whoever_runs_jobs_may_be_killed_at_any_call(ground: Ground) -> None:
     wanted: list[int] = []
     kills = 0
     for point in WORKERS:
@@ -229,7 +198,7 @@ def test_whoever_runs_jobs_may_be_killed_at_any_call(ground: Callable[..., int])
     assert {store.hget(key, "state") for key in store.keys("pb:q:{default}:h:*")} == {b"done"}, "stories end too"
 
 
-def test_whoever_enqueues_may_be_killed_at_any_call(ground: Callable[..., int]) -> None:
+def test_whoever_enqueues_may_be_killed_at_any_call(ground: Ground) -> None:
     wanted: list[int] = []
     for point in ENQUEUERS:
         for before in (True, False):
@@ -243,7 +212,7 @@ def test_whoever_enqueues_may_be_killed_at_any_call(ground: Callable[..., int]) 
 
 
 @pytest.mark.parametrize(("site", "name"), CALLS.items())
-def test_one_who_is_killed_leaves_a_call_done_or_not_begun(ground: Callable[..., int], site: str, name: str) -> None:
+def test_one_who_is_killed_leaves_a_call_done_or_not_begun(ground: Ground, site: str, name: str) -> None:
     some(0)
     assert ground("idle_worker") == 0
     for before in (True, False):
