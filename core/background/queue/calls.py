@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 POSITION = {"enqueue": 0, "enqueue_in": 1, "enqueue_many": 0, "step": 0}
 """Where each function takes the task's name."""
-MANY, STEP = "enqueue_many", "step"
+MANY, A_STEP = "enqueue_many", "step"
 
 
 def signature_faults(task: Task, given: Iterable[str], *, complete: bool = True) -> list[str]:
@@ -47,7 +47,7 @@ def _hidden(path: Path, root: Path) -> bool:
 
 def _faults_in(path: Path, root: Path, tasks: Tasks) -> Iterator[str]:
     source = path.read_text("utf-8")
-    if "enqueue" not in source and STEP not in source:
+    if "enqueue" not in source and A_STEP not in source:
         return
     try:
         tree = ast.parse(source, str(path))
@@ -59,7 +59,7 @@ def _faults_in(path: Path, root: Path, tasks: Tasks) -> Iterator[str]:
     for node in sorted(called, key=lambda node: node.lineno):
         function = names.get(_called(node.func), "")
         position = POSITION.get(function, 0)
-        if not function or len(node.args) <= position or (function == STEP and isinstance(node.func, ast.Attribute)):
+        if not function or len(node.args) <= position or (function == A_STEP and isinstance(node.func, ast.Attribute)):
             continue
         name = node.args[position]
         # A name that is computed cannot be known here; whoever computes it has a registry to ask.
@@ -88,12 +88,12 @@ def _local_names(tree: ast.AST) -> dict[str, str]:
 
     Others have functions called ``step`` too: it counts where it is imported from the board.
     """
-    names = {name: name for name in POSITION if name != STEP}
+    names = {name: name for name in POSITION if name != A_STEP}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             ours = (node.module or "").startswith("core.background")
             for alias in node.names:
-                if alias.name in POSITION and (ours or (alias.name != STEP and alias.asname)):
+                if alias.name in POSITION and (ours or (alias.name != A_STEP and alias.asname)):
                     names[alias.asname or alias.name] = alias.name
     return names
 

@@ -22,7 +22,7 @@ from core.data.envelopes import Envelope, Group, Step, Then
 if TYPE_CHECKING:
     from core.background.queue.running import Outcome
 
-COUNT, FORGET = "core.count_in_group", "core.forget_group"
+COUNT_TASK, FORGET_TASK = "core.count_in_group", "core.forget_group"
 """Tasks of the board's (``chain_tasks.py``)."""
 
 
@@ -33,7 +33,7 @@ def effects(queue: str, outcome: Outcome) -> list[Effect]:
         return []
     found: list[Effect] = []
     if (group := then.results) is not None:
-        task = Step(FORGET, msgspec.to_builtins({"group": group}))
+        task = Step(FORGET_TASK, msgspec.to_builtins({"group": group}))
         found += groups.forgotten(group) if group.queue == queue else _put(queue, _made(done, task, "forget"))
     if (group := then.group) is not None:
         follower = _follower(done, then)
@@ -41,7 +41,7 @@ def effects(queue: str, outcome: Outcome) -> list[Effect]:
             found += _joined(then, outcome.result, follower)
         else:
             told = {"member": then.member, "result": outcome.result, "follower": follower}
-            found += _put(queue, _made(done, Step(COUNT, msgspec.to_builtins({"group": group, **told})), "count"))
+            found += _put(queue, _made(done, Step(COUNT_TASK, msgspec.to_builtins({"group": group, **told})), "count"))
     elif then.steps:
         found += _put(queue, _follower(done, then, outcome.result))
     return found
