@@ -12,10 +12,11 @@ import msgspec
 import pytest
 from flask import Flask
 from handover import NOW, leave
+from redis.exceptions import ConnectionError
 from throwaway import eventually, install
 
-from core.background import chain_tasks, current_job, enqueue, enqueue_chain, enqueue_group, step, task
-from core.background.queue import chaining, contents, dead, figures, messages, routes, settling
+from core.background import chain_tasks, chains, current_job, enqueue, enqueue_chain, enqueue_group, step, task
+from core.background.queue import chaining, contents, dead, delivery, figures, messages, routes, settling
 from core.background.queue.groups import NoResults
 from core.background.queue.keys import Keys
 from core.background.queue.leased import Leased, Settled
@@ -351,14 +352,38 @@ def test_results_that_are_too_much_together_end_with_the_dead(run_jobs: RunJobs)
     assert letter.error.startswith("NoResults: its group's results take 90006 bytes together, and may take 65536;")
 
 
-def test_a_thousand_members(run_jobs: RunJobs) -> None:
-    job = enqueue_group(
-        [step("chores.number", number=number) for number in range(1000)], then=step("chores.bind").given("pages")
-    )
+def test_a_thousand_members(ctx: Flask, worker_app: Flask) -> None:
+    members = [step("chores.number", number=number) for number in range(1000)]
+    job = enqueue_group(members, then=step("chores.bind").given("pages"))
+    queue = Leased(redis.client(), "default", "one")
+    settled: list[Settled] = []
+    while taken := queue.step(250, settled).taken:
+        outcomes = [(each, attempt(messages.decode(each.message), worker_app)) for each in taken]
+        settled = [Settled.of(each, *settling.effects_of(each, outcome, "default")) for each, outcome in outcomes]
+    assert did[:1000] == list(range(1000))
+    assert did[1000:] == [("bind", [2 * number for number in range(1000)], "")]
+    assert outcomes[0][1].envelope.id == job and groups() == []
+
+
+def test_where_nobody_knows_the_queues_a_group_is_counted_on_default(
+    run_jobs: RunJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(name: str) -> routes.Route:
+        raise ConnectionError("Redis is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(chains, "route_of", away)
+        enqueue_group([step("chores.mailed", number=1)] * 2, then=step("chores.tell").given("text"))
     run_jobs()
-    assert sorted(did[:1000]) == list(range(1000))
-    assert did[1000:] == [("bind", [2 * number for number in range(1000)], "")] and job.version == 7
-    assert groups() == []
+    assert did == [1, 1, ("tell", [2, 2])] and groups() == []
+
+
+def test_a_job_that_is_passed_on_twice_comes_once_and_may_come_back(ctx: Flask) -> None:
+    job = Envelope(new_id(), "step", "chores.mailed", {"number": 1})
+    delivery.push([job])
+    for nonce, queue in ((b"a" * 16, "default"), (b"a" * 16, "default"), (b"b" * 16, "default"), (b"a" * 16, "images")):
+        delivery.pass_on(job, nonce, queue)
+    assert len(list(contents.waiting("mail"))) == 4
 
 
 # -- in workers -----------------------------------------------------------------------------------------------------
