@@ -69,7 +69,7 @@ def idle_consumer(app: Flask, order: dict[str, Any]) -> None:
     with app.app_context():
         while sum(getattr(figures("huey.shop"), state) for state in ("waiting", "delayed", "active")):
             time.sleep(0.05)
-        running.stop(graceful=True)
+        running.stop()
 
 
 def unsure_consumer(app: Flask, order: dict[str, Any]) -> None:
