@@ -25,7 +25,7 @@ def upgrade() -> None:
         sa.Column("source", sa.String(length=10), nullable=False),
         sa.Column("declared", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("edited", sa.Boolean(), nullable=False),
-        sa.Column("tenant_id", sa.Uuid(), nullable=True),
+        sa.Column("runs_in", sa.Uuid(), nullable=True),
         sa.Column("next_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_job_id", sa.Uuid(), nullable=True),

@@ -42,9 +42,11 @@ class Deliverer:
 def delivering(app: Flask) -> Iterator[Deliverer]:
     box = app.extensions["pegboard.outbox"]
     before, box.deliver = box.deliver, Deliverer()
-    yield box.deliver
-    box.deliver = before
-    box.resting_until = 0.0
+    try:
+        yield box.deliver
+    finally:
+        box.deliver = before
+        box.resting_until = 0.0
 
 
 def rows(superuser: psycopg.Connection[Any]) -> list[Any]:

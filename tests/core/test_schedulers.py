@@ -77,10 +77,10 @@ def test_a_scheduler_without_its_database_goes_on_trying(
         role = urlsplit(servers.database_url).username
         superuser.execute(f'alter role "{role}" nologin')
         try:
-            theirs = (
-                "select pg_terminate_backend(pid) from pg_stat_activity where application_name ^@ 'pegboard-scheduler'"
+            superuser.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where application_name ^@ 'pegboard-scheduler' and datname = current_database()"
             )
-            superuser.execute(theirs)
             eventually(lambda: (last_runs()["core.audit_sealer"]["error"] or "").count("OperationalError"))
         finally:
             superuser.execute(f'alter role "{role}" login')

@@ -36,7 +36,8 @@ class ScheduleRow(Versioned, GlobalModel):
     source: Mapped[str] = mapped_column(sa.String(10))
     declared: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True), default=None)
     edited: Mapped[bool] = mapped_column(sa.Boolean, default=False)
-    tenant_id: Mapped[UUID | None] = mapped_column(sa.Uuid, default=None)
+    # Not a tenant's row, which would be fenced, but the board's, that names one.
+    tenant_id: Mapped[UUID | None] = mapped_column("runs_in", sa.Uuid, default=None)
     next_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True), default=None)
     last_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True), default=None)
     last_job_id: Mapped[UUID | None] = mapped_column(sa.Uuid, default=None)
