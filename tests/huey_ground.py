@@ -16,6 +16,7 @@ from flask import Flask  # noqa: E402
 from huey_shop import note, shop  # noqa: E402
 from killing_ground import ROLES, lose_a_reply, main  # noqa: E402
 
+from core.background.queue import leased  # noqa: E402
 from core.background.queue.leased_huey import hands  # noqa: E402
 from core.background.queue.leased_huey.consumer import LeasedConsumer, LeasedScheduler  # noqa: E402
 from core.background.queue.leased_huey.storage import LeasedStorage  # noqa: E402
@@ -41,7 +42,9 @@ CALLS: dict[str, Callable[[LeasedStorage], Any]] = {
 }
 
 
-def consuming(app: Flask) -> LeasedConsumer:
+def consuming(app: Flask, order: dict[str, Any]) -> LeasedConsumer:
+    """With ``stalls`` in the order, a task may stall so often."""
+    leased.MOST_STALLS = order.get("stalls", leased.MOST_STALLS)
     with app.app_context():
         consumer: LeasedConsumer = shop.create_consumer(workers=4, worker_type="greenlet", periodic=False)
     consumer.start()
@@ -49,13 +52,13 @@ def consuming(app: Flask) -> LeasedConsumer:
 
 
 def consumer(app: Flask, order: dict[str, Any]) -> None:
-    consuming(app)
+    consuming(app, order)
     while True:
         time.sleep(1)
 
 
 def leaving_consumer(app: Flask, order: dict[str, Any]) -> None:
-    running = consuming(app)
+    running = consuming(app, order)
     time.sleep(0.1)
     with app.app_context():
         running.stop(graceful=True)
@@ -65,11 +68,11 @@ def idle_consumer(app: Flask, order: dict[str, Any]) -> None:
     """Ends by itself once nothing is left."""
     from core.background.queue.figures import figures
 
-    running = consuming(app)
+    running = consuming(app, order)
     with app.app_context():
         while sum(getattr(figures("huey.shop"), state) for state in ("waiting", "delayed", "active")):
             time.sleep(0.05)
-        running.stop(graceful=True)
+        running.stop()
 
 
 def unsure_consumer(app: Flask, order: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ import pytest
 from flask import Flask
 from grounds import Ground, Point, opened
 from huey.api import chord
+from huey.exceptions import TaskException
 from huey_shop import DONE, alone, console, fail, follow, note, shop, stumble, total
 from redis_sites import changing
 from throwaway import eventually
@@ -179,6 +180,27 @@ def test_a_task_that_was_never_on_the_queue_is_ours_or_was_not_begun(ground: Gro
         assert ground("executor", site, 1, before, number=number) == -signal.SIGKILL
     assert ground("idle_consumer") == 0
     assert done() == {1: 1, 2: 2, 3: 1}, "somebody else did what was leased and not settled"
+    assert nothing_is_left()
+
+
+def test_whoever_finds_a_task_dead_may_be_killed_and_those_who_wait_are_told(ground: Ground) -> None:
+    finders = [(f"{QUEUE}/leased.py:Leased.reap", 1), (STEP, 2)]
+    results = []
+    for site, nth in finders:
+        for before in (True, False):
+            results.append(note(1))
+            assert ground("consumer", "the task") == -signal.SIGKILL
+            assert ground("consumer", site, nth, before, stalls=0) == -signal.SIGKILL
+    assert ground("idle_consumer", stalls=0) == 0
+    for result in results:
+        with pytest.raises(TaskException, match="fell silent"):
+            result()
+    assert figures("huey.shop").dead == len(results) == figures("huey.shop").failed
+    assert done() == {}
+    for key in shop.storage.dead():
+        assert shop.storage.replay(key)
+    assert ground("idle_consumer") == 0
+    assert done() == {1: len(results)}
     assert nothing_is_left()
 
 

@@ -62,13 +62,17 @@ class Step(NamedTuple):
 
 
 class Leased:
-    """The queue ``name`` in the hands of ``process``, an id of this process alone."""
+    """The queue ``name`` in the hands of ``process``, an id of this process alone.
 
-    def __init__(self, client: Redis, name: str, process: str) -> None:
+    With ``inherits`` what stalled too often is leased to whoever finds it so, who is to settle it.
+    """
+
+    def __init__(self, client: Redis, name: str, process: str, *, inherits: bool = False) -> None:
         self.client = client
         self.keys = Keys(name)
         self.name = name
         self.process = process
+        self.inherits = inherits
 
     def push(self, frames: Iterable[tuple[int, bytes]], *, once: bool = False) -> None:
         """Put frames on the queue, each with the epoch millisecond before which it is not due (0: now).
@@ -106,7 +110,8 @@ class Leased:
 
     def reap(self, limit: int = 200) -> tuple[list[Frame], list[Frame]]:
         """Give back the jobs of processes that fell silent; answers those, and the ones that stalled too often."""
-        stalled, dead = self._run(scripts.REAP, [limit, MOST_STALLS])
+        heir = self.process if self.inherits else ""
+        stalled, dead = self._run(scripts.REAP, [limit, MOST_STALLS, heir, int(LEASE * 1000)])
         return [Frame.read(raw) for raw in stalled], [Frame.read(raw) for raw in dead]
 
     def beat(self) -> bool:

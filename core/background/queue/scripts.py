@@ -208,9 +208,11 @@ REAP = redis.script(
     + GATES
     + STORIES
     + """
--- ARGV: how many at most, how often a job may stall.
-local limit, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+-- ARGV: how many at most, how often a job may stall, the process that is given a lease on what stalled too often or
+-- nothing, milliseconds of that.
+local limit, most, heir = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 redis.call('HDEL', STALLS, '')
+if heir ~= '' then redis.call('ZADD', PROCS, now + ARGV[4], heir) end
 redis.call('ZREMRANGEBYSCORE', IDLE, '-inf', (redis.call('HGET', STAT, 'turn') or 0) - CREDIT)
 local stalled, dead = {}, {}
 for _, process in ipairs(redis.call('ZRANGEBYSCORE', PROCS, '-inf', now, 'LIMIT', 0, 20)) do
@@ -221,9 +223,12 @@ for _, process in ipairs(redis.call('ZRANGEBYSCORE', PROCS, '-inf', now, 'LIMIT'
     local nonce, frame = found[at], found[at + 1]
     redis.call('HDEL', leases, nonce)
     leave(nonce, head_of(frame))
-    if redis.call('HINCRBY', STALLS, nonce, 1) > most then
+    local over = redis.call('HINCRBY', STALLS, nonce, 1) > most
+    if over then dead[#dead + 1] = frame end
+    if over and heir ~= '' then  -- should the heir die of it, the next one is it.
+      redis.call('HSET', P .. 'p:' .. heir, nonce, frame)
+    elseif over then
       redis.call('HDEL', STALLS, nonce)
-      dead[#dead + 1] = frame
       redis.call('HSET', DEAD, nonce, '\\n' .. frame)
       redis.call('ZADD', DEAD_AT, now, nonce)
       redis.call('HINCRBY', STAT, 'failed', 1)

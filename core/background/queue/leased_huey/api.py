@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -18,8 +18,8 @@ from huey import signals
 from huey.api import Huey, Task
 from huey.utils import Error
 
-from core.background.queue.frames import Frame
 from core.background.queue.keys import OF_HUEY
+from core.background.queue.leased import Effect
 from core.background.queue.leased_huey.completion import Completion, completing, current, gathering
 from core.background.queue.leased_huey.consumer import LeasedConsumer
 from core.background.queue.leased_huey.hands import Taken
@@ -158,21 +158,18 @@ class LeasedHuey(Huey):
             self._abort_chord_member(task, error)
         return done
 
-    def _stalled(self, taken: Frame, dead: bool) -> None:
-        """A task of a process that died, or fell silent; ``dead`` after the last time that it may."""
+    def _stalled(self, taken: Taken, dead: bool) -> None:
+        """A task of a process that died, or fell silent; ``dead`` after the last time that it may, then it is ours."""
         facts = {"queue": self.name}
         if not dead:
             log.error("task stalled: its process fell silent; it is run again", extra=facts)
             return
         log.error("task stalled too often and is kept with the dead", extra=facts)
-        with self.place.context():
-            try:
-                task = self.deserialize_task(taken.message)
-            except Exception:  # it cannot be read: nobody waits for it
-                return
-            done = self._failed(task, RuntimeError(STALLED))
-            done.told.clear()  # a pump's own thread is not for that
-            self.storage.settle(self.storage.adopt(taken.message, task.priority), done)
+        taken.hands.hold(taken.frame)
+        effects: list[Effect] = []
+        with self.place.context(), suppress(Exception):  # if it cannot be read, nobody waits for it
+            effects = self._failed(self.deserialize_task(taken.frame.message), RuntimeError(STALLED)).effects
+        self.storage.bury(taken, STALLED, *effects)
 
     @contextmanager
     def _timeout_context(self, task: Task) -> Iterator[None]:

@@ -31,8 +31,6 @@ TIMEOUT = 4.0
 SETTLE = 2.0
 """Seconds for the last to be settled when a consumer ends."""
 
-Stalled = Callable[[Frame, bool], None]
-
 
 class Ended(NamedTuple):
     """Whether the lease was ours until the end, and whether this one made a chord full."""
@@ -60,6 +58,10 @@ class Taken(NamedTuple):
 
     def settle(self, *effects: Effect, wait: bool = False) -> Ended:
         return self.hands.settle(self.frame, effects, wait)
+
+
+Stalled = Callable[[Taken, bool], None]
+"""Told of what others let lapse, and whether that was the last time: then it is leased to these hands."""
 
 
 class Single:
@@ -119,9 +121,14 @@ class Single:
             return
         self._reap_at = now + REAP_EVERY
         self.queue.expire_gone()
-        for dead, frames in enumerate(self.queue.reap()):
+        try:
+            found = self.queue.reap()
+        except Exception:
+            self._in_doubt = True
+            raise
+        for dead, frames in enumerate(found):
             for frame in frames:
-                self.stalled(frame, bool(dead))
+                self.stalled(Taken(frame, self), bool(dead))
 
 
 class Pumped:
@@ -129,9 +136,9 @@ class Pumped:
 
     def __init__(self, place: Place, name: str, process: str, stalled: Stalled) -> None:
         self.client, listening = place.dedicated(TIMEOUT), place.dedicated(TIMEOUT)
-        self.queue = Leased(self.client, name, process)
+        self.queue = Leased(self.client, name, process, inherits=True)
         self.pump = Pump(self.queue, 0)
-        self.pump.on_stalled = stalled
+        self.pump.on_stalled = lambda frame, dead: stalled(Taken(frame, self), dead)
         self.bell = Bell(listening)
         self.bell.ring = {name: self.pump.ring}
         self.bell.start()
@@ -213,7 +220,8 @@ class Here:
             return found
         self.live()
         if self._single is None:
-            self._single = Single(Leased(self.place.client(), self.name, self.names["single"]), self.stalled)
+            queue = Leased(self.place.client(), self.name, self.names["single"], inherits=True)
+            self._single = Single(queue, self.stalled)
         return self._single
 
     def live(self) -> None:

@@ -103,10 +103,9 @@ class LeasedStorage(BaseStorage):
         taken.settle(kept, ("count", "failed", 1), *effects)
 
     def dead(self) -> dict[str, str]:
-        """By key, why each was given up; nothing for those whose processes died again and again."""
+        """By key, why each was given up."""
         found: Any = self.place.client().hgetall(self.keys.dead)
-        told = {key.decode(): value.partition(b"\n")[0] for key, value in found.items()}
-        return {key: json.loads(record)["error"] if record else "" for key, record in told.items()}
+        return {key.decode(): json.loads(value.partition(b"\n")[0])["error"] for key, value in found.items()}
 
     def replay(self, key: str) -> bool:
         """Put one of the dead on the queue again; False where it is not there."""
