@@ -99,7 +99,7 @@ def list_dead(queue: str, task: str | None, error: str | None) -> None:
         for each in page.items:
             click.echo(f"{each.key}  {each.died_at:%Y-%m-%d %H:%M:%S}  {each.task or '-'}  {each.error}")
         if page.next is None:
-            return
+            return _tell_of_others(queue)
         query = LettersQuery(queue=queue, task=task, error=error, limit=100, cursor=page.next)
 
 
@@ -113,6 +113,15 @@ def replay(queue: str, task: str | None, error: str | None, dry_run: bool) -> No
     with _as_operator():
         done = letters.replay_many(ReplayMany(queue=queue, task=task, error=error, dry_run=dry_run))
     click.echo(f"{done.matching} match, {done.replayed} were replayed")
+    _tell_of_others(queue)
+
+
+def _tell_of_others(queue: str) -> None:
+    """Who looks for a dead job may not know that it died on another queue."""
+    with _as_operator():
+        others = [f"{each.name} {each.dead}" for each in queues.queues() if each.name != queue and each.dead]
+    if others:
+        click.echo(f"this was the queue {queue}; dead on others (--queue): {', '.join(others)}", err=True)
 
 
 @jobs.command("schedules")

@@ -10,8 +10,9 @@ import pytest
 from flask import Flask
 from handover import NOW, leave, rows, waiting
 
-from core.background.queue import fullness
+from core.background.queue import delivery, fullness
 from core.background.queue.leased import Leased, Settled
+from core.background.queue.routes import Route
 from core.data import DEFAULT, PLATFORM, new_id, outbox, redis
 from core.data.outbox import Envelope
 
@@ -86,3 +87,22 @@ def test_what_was_told_holds_for_a_second(ctx: Flask, monkeypatch: pytest.Monkey
     monkeypatch.setattr(fullness, "HOLDS", -1.0)
     fullness.note("default", [""])
     assert fullness.full_tenants() == set()
+
+
+def test_a_queue_that_does_not_empty_takes_no_more_however_long_it_is(
+    ctx: Flask, superuser: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fullness, "HOLDS", 0.0)  # each question comes a second later
+    for _ in range(250):
+        leave(job())
+    assert [outbox.sweep(limit=60, settled=NOW) for _ in range(5)] == [60, 60, 0, 0, 0]
+    take(30)
+    assert [outbox.sweep(limit=60, settled=NOW) for _ in range(3)] == [60, 0, 0]
+
+
+def test_jobs_with_a_priority_count_too(ctx: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fullness, "HOLDS", 0.0)
+    monkeypatch.setattr(delivery, "route_of", lambda name: Route(priority=5))
+    for _ in range(250):
+        leave(job())
+    assert [outbox.sweep(limit=60, settled=NOW) for _ in range(4)] == [60, 60, 0, 0]

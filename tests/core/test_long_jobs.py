@@ -65,6 +65,13 @@ TASKS = """\
             hashlib.pbkdf2_hmac("sha256", b"x", b"y", 2**31 - 1)  # which lets others at Python meanwhile
         else:
             re.match("(a|aa)+$", "a" * 200 + "b")  # which does not
+
+    @task(timeout=1, retries=1, retry_delay=0.1)
+    @public
+    @in_steps
+    def late_again() -> None:
+        while True:
+            pass
     """
 
 
@@ -112,6 +119,16 @@ def test_a_job_past_its_time_is_stopped_and_the_worker_goes_on(
     assert b"JobTimeout: it took longer than" in told
     enqueue("chores.rest", seconds=0.0)
     eventually(lambda: notes()[-1:] == [b"rested"])
+    assert worker.stop() == 0, worker.log()
+
+
+def test_each_attempt_that_computes_past_its_time_is_stopped_and_none_ends_the_worker(
+    process: Callable[..., Process], chores: dict[str, str]
+) -> None:
+    worker = process("worker", **chores)
+    enqueue("chores.late_again")
+    eventually(lambda: len(list(contents.dead())) == 1)
+    assert worker.log().count("JobTimeout: it took longer than") >= 2
     assert worker.stop() == 0, worker.log()
 
 

@@ -67,12 +67,16 @@ def test_a_job_finds_its_queue_though_its_enqueuer_knows_no_tasks(
     assert worker.stop() == 0, worker.log()
 
 
-def test_a_worker_tells_of_queues_that_it_leaves_to_others(process: Callable[..., Process], tmp_path: Path) -> None:
+def test_a_worker_tells_of_queues_that_it_leaves_to_others_and_of_names_that_nobody_knows(
+    process: Callable[..., Process], tmp_path: Path
+) -> None:
     environ = install(tmp_path, "chores", tasks=TASKS)
-    worker = process("worker", WORKER_QUEUES="default", **environ)
-    eventually(lambda: "queues that it does not consume" in worker.log())
-    [line] = [json.loads(text) for text in worker.log().splitlines() if "does not consume" in text]
-    assert line["extra"]["queues"] == ["mail"]
+    worker = process("worker", WORKER_QUEUES="default,mial:5", **environ)
+    eventually(lambda: "queues that no task of this worker goes to" in worker.log())
+    lines = {each["message"]: each for each in map(json.loads, worker.log().splitlines()) if "message" in each}
+    [left] = [line for told, line in lines.items() if "does not consume" in told]
+    assert left["extra"]["queues"] == ["mail"]
+    assert lines["WORKER_QUEUES names queues that no task of this worker goes to"]["extra"]["queues"] == ["mial"]
 
 
 @pytest.mark.parametrize(

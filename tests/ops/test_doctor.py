@@ -163,6 +163,8 @@ def test_a_queue_that_nobody_consumes(ward: Ward, make_board: Callable[..., Flas
         assert "WORKER_QUEUES" in found.cure
         client.zadd(Keys("reports").procs, {"somebody": 2**42})
         assert "redis.queues" not in ward.look("redis")
+        client.zadd(Keys("default").sched, {"x": 0})
+        assert "queue default, and 1 jobs" in ward.look("redis")["redis.queues"].found
 
 
 def test_a_redis_in_the_open(ward: Ward) -> None:

@@ -24,7 +24,7 @@ from core.background.queue.neighbours import me
 from core.background.queue.outside import Outside
 from core.background.queue.pump import Pump
 from core.background.queue.running import attempt
-from core.background.queue.sizes import process_queues, queues_of, unconsumed
+from core.background.queue.sizes import process_queues, queues_of, unconsumed, unnamed
 from core.background.queue.watchdog import Watchdog
 from core.background.schedules import tasks
 from core.data import redis
@@ -105,6 +105,8 @@ def consume(app: Flask, leaving: Callable[[], None] = lambda: None) -> None:
         if others := unconsumed(app):
             told = "tasks of this worker go to queues that it does not consume: see that another does (WORKER_QUEUES)"
             log.warning(told, extra={"queues": others})
+        if idle := unnamed(app):
+            log.warning("WORKER_QUEUES names queues that no task of this worker goes to", extra={"queues": idle})
     # Waking now and then lets Python see a signal that came while the loop slept.
     summed = time.monotonic()
     while not ended.wait(0.2):

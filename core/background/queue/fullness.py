@@ -12,11 +12,13 @@ from uuid import UUID
 
 from flask import current_app
 
-from core.background.queue.frames import tenant_of
+from core.background.queue.frames import lane_of, tenant_of
+from core.background.queue.keys import Keys
 from core.config import BoardSettings
+from core.data import redis
 
 HOLDS = 1.0
-"""Seconds for which a process takes what it was told for granted; then the next job tries."""
+"""Seconds for which a process takes what it was told for granted; then it asks whether it is so still."""
 
 _full: dict[tuple[str, UUID | None], float] = {}
 
@@ -34,9 +36,22 @@ def note(queue: str, lanes: Iterable[str]) -> None:
 
 def full_tenants() -> set[UUID | None]:
     """Those whose jobs are to stay in the outbox for now; ``None`` is the board itself."""
-    if not _full:
-        return set()
     now = time.monotonic()
     for place in [place for place, until in list(_full.items()) if until <= now]:
-        _full.pop(place, None)
+        if _still(*place):
+            _full[place] = now + HOLDS
+        else:
+            _full.pop(place, None)
     return {tenant for _, tenant in _full}
+
+
+def _still(queue: str, tenant: UUID | None) -> bool:
+    keys, lane = Keys(queue), lane_of(tenant)
+    try:
+        with redis.client().pipeline(transaction=False) as pipe:
+            pipe.llen(keys.lane(lane))
+            pipe.zcard(keys.ranked(lane))
+            found = pipe.execute()
+    except Exception:  # it is away, as whoever hands jobs over will notice
+        return False
+    return bool(sum(found) >= limit())

@@ -46,7 +46,8 @@ for at = 2, #ARGV, 7 do
 end
 
 for lane in pairs(lanes) do
-  if redis.call('LLEN', P .. 'w:' .. lane) >= tonumber(ARGV[1]) then full[#full + 1] = lane end
+  local many = redis.call('LLEN', P .. 'w:' .. lane) + redis.call('ZCARD', P .. 'z:' .. lane)
+  if many >= tonumber(ARGV[1]) then full[#full + 1] = lane end
 end
 
 -- What was put here is remembered in two generations, each of half an hour or, where jobs are many, of so many.

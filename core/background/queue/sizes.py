@@ -56,3 +56,8 @@ def most_children(app: Flask) -> int:
 def unconsumed(app: Flask) -> list[str]:
     """The queues that tasks of this worker name and that it does not consume itself: another worker has to."""
     return sorted(own_queues() - queues_of(app).keys() - {DEFAULT})
+
+
+def unnamed(app: Flask) -> list[str]:
+    """The queues that this worker is told to consume and that none of its tasks names: misspelt, or of old."""
+    return sorted(queues_of(app).keys() - own_queues() - {DEFAULT})

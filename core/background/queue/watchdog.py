@@ -35,7 +35,8 @@ class Watchdog:
     def __init__(self) -> None:
         self._thread = original("_thread", "get_ident")()
         self._turned = time.monotonic()
-        self._struck: dict[UUID, float] = {}
+        self._struck: tuple[UUID, float] | None = None
+        self._since = 0.0
         self._stopped = False
 
     def turned(self) -> None:
@@ -66,11 +67,13 @@ class Watchdog:
         now = time.monotonic()
         if job is None or deadline is None or now < deadline.at:
             return
-        struck = self._struck.setdefault(job, now)
-        if now - struck > GRACE:
-            os.write(2, b'{"level": "CRITICAL", "message": "a job does not come back from C: this worker ends"}\n')
-            os._exit(GIVEN_UP)
-        if struck == now:
+        overdue = (job, deadline.at)  # each attempt of a job has a grace of its own
+        if overdue == self._struck:
+            if now - self._since > GRACE:
+                os.write(2, b'{"level": "CRITICAL", "message": "a job does not come back from C: this worker ends"}\n')
+                os._exit(GIVEN_UP)
+        else:
+            self._struck, self._since = overdue, now
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(JobTimeout))
 
 

@@ -86,10 +86,13 @@ def _ask(patient: Patient, client: Any) -> Findings:
 
 
 def _queues(client: Any) -> Findings:
-    """Queues that tasks name, or that have something in them, and that no worker consumes; one alone is no queue."""
-    for name in sorted(consumers.named(client) - {DEFAULT}):
+    """Queues that tasks name, or that have something in them, and that no worker consumes.
+
+    Of ``default``, which no task has to name, this is told where jobs wait there.
+    """
+    for name in sorted(consumers.named(client)):
         found = consumers.of(client, name)
-        if not found.workers:
+        if not found.workers and (found.waiting or name != DEFAULT):
             told = f"no worker consumes the queue {name}, and {found.waiting} jobs wait there"
             yield warning("queues", told, f"name it in a worker's WORKER_QUEUES, or leave that unset: {name}:5")
 

@@ -173,3 +173,12 @@ def test_the_same_from_the_command_line(board: Flask) -> None:
     assert (told.exit_code, told.output.startswith("Error: there is no queue 'nothing'")) == (1, True)
     with board.app_context():
         assert len(list(contents.waiting(QUEUE))) == 1
+
+
+def test_the_commands_tell_where_else_something_is_dead(board: Flask) -> None:
+    die(board)
+    runner = board.test_cli_runner()
+    for command in ("dead", "replay"):
+        told = runner.invoke(args=["jobs", command, "--task", "shelf.count"]).stderr
+        assert told == f"this was the queue default; dead on others (--queue): {QUEUE} 1\n"
+        assert runner.invoke(args=["jobs", command, "--queue", QUEUE]).stderr == ""
