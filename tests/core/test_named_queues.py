@@ -12,7 +12,7 @@ from flask import Flask
 from throwaway import eventually, install
 
 from core.background import task
-from core.background.queue import contents
+from core.background.queue import contents, delivery
 from core.background.tasks import Tasks, enqueue
 from core.data import redis
 from core.errors import BootError
@@ -67,12 +67,15 @@ def test_a_job_finds_its_queue_though_its_enqueuer_knows_no_tasks(
     assert worker.stop() == 0, worker.log()
 
 
-def test_a_worker_tells_of_queues_that_it_leaves_to_others(process: Callable[..., Process], tmp_path: Path) -> None:
+def test_a_worker_tells_of_queues_that_it_leaves_to_others(
+    process: Callable[..., Process], ctx: Flask, tmp_path: Path
+) -> None:
     environ = install(tmp_path, "chores", tasks=TASKS)
     worker = process("worker", WORKER_QUEUES="default", **environ)
     eventually(lambda: "queues that it does not consume" in worker.log())
     [line] = [json.loads(text) for text in worker.log().splitlines() if "does not consume" in text]
     assert line["extra"]["queues"] == ["mail"]
+    eventually(lambda: "mail" in delivery.names())  # to be seen, or paused, before its first job
 
 
 @pytest.mark.parametrize(

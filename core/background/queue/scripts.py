@@ -9,7 +9,7 @@ from core.background.queue.lua import BASE, ENDED, GATES, KEEPING, KEPT_ENDED, L
 from core.data import redis
 
 NAMES = "pb:q:names"
-"""A set: every queue that has ever had something in it."""
+"""A set: every queue that has ever had something in it, or that a worker consumes or has tasks for."""
 
 PUSH = redis.script(
     BASE

@@ -178,6 +178,8 @@ def test_the_same_from_the_command_line(board: Flask) -> None:
     assert runner.invoke(args=["jobs", "dead", "--queue", QUEUE]).output == ""
     assert "PAUSED" in runner.invoke(args=["jobs", "pause", "default"]).output
     assert "PAUSED" not in runner.invoke(args=["jobs", "resume", "default"]).output
+    for command in ("dead", "replay"):
+        assert "'a b' is no name of a queue" in runner.invoke(args=["jobs", command, "--queue", "a b"]).output
     told = runner.invoke(args=["jobs", "pause", "nothing"])
     assert (told.exit_code, told.output.startswith("Error: there is no queue 'nothing'")) == (1, True)
     with board.app_context():
