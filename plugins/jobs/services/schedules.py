@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from core.background.schedules.rhythm import Rhythm
 from core.contracts import TenantDirectory, service
 from core.data import PLATFORM, current_tenant, db, new_id, utcnow
 from core.errors import CONFLICT, NOT_FOUND, VALIDATION_FAILED, FieldFault, Refused
-from core.telemetry import clean
+from core.telemetry import HIDDEN, clean
 from core.trust import audit
 from core.web import Page, paginate
 from plugins.jobs.schedule_schemas import (
@@ -170,12 +170,22 @@ def preview(body: Preview) -> Times:
 
 def _check(rhythm: Rhythm, task: str, arguments: Mapping[str, Any]) -> None:
     faults = rhythm.faults()
-    if why := arguments_fault(arguments):
+    if HIDDEN in map(str, _values(arguments)):
+        faults.append(("arguments", f"{HIDDEN} stands for what is not shown: send the value itself, or no arguments"))
+    elif why := arguments_fault(arguments):
         faults.append(("arguments", why))
     elif why := tasks.fault(task, arguments):
         faults.append(("arguments" if tasks.known(task) else "task", why))
     if faults:
         raise _unacceptable(faults)
+
+
+def _values(told: Any) -> Iterator[Any]:
+    if isinstance(told, Mapping | list):
+        for each in told.values() if isinstance(told, Mapping) else told:
+            yield from _values(each)
+    else:
+        yield told
 
 
 def _unacceptable(faults: list[tuple[str, str]]) -> Refused:

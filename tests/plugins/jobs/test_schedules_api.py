@@ -238,6 +238,10 @@ def test_secrets_in_arguments_are_not_shown(board: Flask, admin: Shop) -> None:
         redis.client().hset(tasks.tasks_key(), "t.call", b'{"queue":"default","takes":{"api_key":true}}')
     body = {"name": "calls", "task": "t.call", "every": 60, "arguments": {"api_key": "sk_live_1234567890"}}
     assert admin.post(API, body).json["arguments"] == {"api_key": "[hidden]"}
+    shown = admin.get(f"{API}/calls").json["arguments"]
+    refused = change(admin, "calls", arguments=shown)
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "$.arguments"), "it is not what it was"
+    assert change(admin, "calls", every=90).status_code == 200
 
 
 def test_who_may_do_what(admin: Shop, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
