@@ -125,7 +125,7 @@ def _plain(name: str, value: Any) -> Any:
     if not NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name of a note: take small letters, digits and _, at most 64")
     try:
-        plain = clean(msgspec.to_builtins(value, str_keys=True))
+        [plain] = clean({name: msgspec.to_builtins(value, str_keys=True)}).values()  # a name may tell that it is secret
         _json(plain)
     except (TypeError, ValueError) as exc:
         raise ValueError(f"note {name}: {exc}; give plain values") from exc

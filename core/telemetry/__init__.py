@@ -2,9 +2,10 @@
 
 from core.telemetry.logs import clean_request_id, init_app, log_context, new_request_id, request_id
 from core.telemetry.metrics import child_exit, count, exposition, metric, observe, prepare_multiprocess
-from core.telemetry.scrubbing import clean, hide, hide_settings, scrub
+from core.telemetry.scrubbing import HIDDEN, clean, hide, hide_settings, scrub
 
 __all__ = [
+    "HIDDEN",
     "child_exit",
     "clean",
     "clean_request_id",

@@ -45,7 +45,7 @@ _HEADER = re.compile(
 )
 _PAIR = re.compile(
     rf"((?:(?:{_WORDS})[\w-]{{0,32}}|\b(?:pwd|pass|otp|pin|pin[_-]?code|cvc|cvv))(?:\\?[\"'])?\s{{0,4}}(?:[:=]|%3[AaDd]|=>)\s{{0,4}})"
-    rf"({_QUOTED}|\\\"(?:[^\\]|\\(?!\"))*|\[hidden\][^\s,;&)}}\]\"'<>]*|[^\s,;&)}}\]\"'<>]+)",
+    rf"({_QUOTED}|\\\"(?:[^\\]|\\(?!\"))*|(?:{re.escape(HIDDEN)}|[^\s,;&)}}\]\"'<>])+)",
     re.IGNORECASE,
 )
 _SHAPES = re.compile(

@@ -12,6 +12,7 @@ from flask.cli import AppGroup
 
 from core.background.queue.figures import QueueFigures
 from core.background.queue.following import ENDED
+from core.background.queue.keys import NAME
 from core.background.queue.parts import By
 from core.background.queue.tallies import HOURS, Spread
 from core.contracts import SYSTEM
@@ -26,7 +27,14 @@ jobs = AppGroup("jobs", help="Queues, dead letters and schedules.")
 schedule = AppGroup("schedule", help="One schedule.")
 jobs.add_command(schedule)
 
-of_queue = click.option("--queue", default="default", show_default=True)
+
+def _named(context: click.Context, parameter: click.Parameter, queue: str) -> str:
+    if not NAME.fullmatch(queue):
+        raise click.BadParameter(f"{queue!r} is no name of a queue")
+    return queue
+
+
+of_queue = click.option("--queue", default="default", show_default=True, callback=_named)
 of_task = click.option("--task", help="Jobs of this task alone.")
 with_error = click.option("--error", help="Jobs whose error has these words.")
 

@@ -199,7 +199,7 @@ def test_texts_are_cut_and_scrubbed_and_results_are_bounded(add: Callable[..., N
         job = current_job()
         job.log("é" * 513)
         job.log("token=abcdefghijklmnop \ud800")
-        job.note(api_key="sk_live_1234567890")
+        job.note(api_key="sk_live_1234567890", password="open sesame", pages=3)
         return "x" * size
 
     add(tell)
@@ -208,7 +208,7 @@ def test_texts_are_cut_and_scrubbed_and_results_are_bounded(add: Callable[..., N
     first, second, note = (data for what, data in told(fits) if what in ("log", "note"))
     assert first["text"] == "é" * 511 + "…" and len(first["text"]) == LONGEST
     assert second["text"].endswith(" ?") and "abcdef" not in second["text"]
-    assert note == {"notes": {"api_key": "[hidden]"}}
+    assert note == {"notes": {"api_key": "[hidden]", "password": "[hidden]", "pages": 3}}
     assert len(told(fits)[-1][1]["result"]) == 64 * 1024 - 2
     assert story(bursts).state == "failed"
     assert "65536 bytes" in story(bursts).facts["error"]

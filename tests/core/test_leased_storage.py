@@ -358,3 +358,9 @@ def test_the_boards_queues_and_hueys_do_not_mix(huey: LeasedHuey, run_jobs: Call
     assert default.pending_count() == 1
     leased.Leased(redis.client(), "default", "putter").push([(0, frame(b"something"))])
     assert default.pending_count() == 1
+
+
+def test_a_secret_that_can_be_guessed_is_refused() -> None:
+    for short in ("", "x", "x" * 15):
+        with pytest.raises(ValueError, match="needs 16"):
+            LeasedHuey("shop", url="redis://127.0.0.1:1/0", secret=short)

@@ -12,7 +12,7 @@ from flask import Flask
 from throwaway import eventually, install
 
 from core.background import task
-from core.background.queue import contents
+from core.background.queue import contents, delivery
 from core.background.tasks import Tasks, enqueue
 from core.data import redis
 from core.errors import BootError
@@ -68,7 +68,7 @@ def test_a_job_finds_its_queue_though_its_enqueuer_knows_no_tasks(
 
 
 def test_a_worker_tells_of_queues_that_it_leaves_to_others_and_of_names_that_nobody_knows(
-    process: Callable[..., Process], tmp_path: Path
+    process: Callable[..., Process], ctx: Flask, tmp_path: Path
 ) -> None:
     environ = install(tmp_path, "chores", tasks=TASKS)
     worker = process("worker", WORKER_QUEUES="default,mial:5", **environ)
@@ -77,6 +77,7 @@ def test_a_worker_tells_of_queues_that_it_leaves_to_others_and_of_names_that_nob
     [left] = [line for told, line in lines.items() if "does not consume" in told]
     assert left["extra"]["queues"] == ["mail"]
     assert lines["WORKER_QUEUES names queues that no task of this worker goes to"]["extra"]["queues"] == ["mial"]
+    eventually(lambda: "mail" in delivery.names())  # to be seen, or paused, before its first job
 
 
 @pytest.mark.parametrize(

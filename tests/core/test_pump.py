@@ -90,6 +90,26 @@ def test_lost_replies_lose_no_job_and_do_none_twice(cable: Cable) -> None:
         assert completed() == 400, "what follows from a job follows once"
 
 
+def test_a_step_that_fails_for_any_reason_is_not_the_last(
+    cable: Cable, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, failures = Leased.step, [ValueError("nobody has thought of this")]
+
+    def step(queue: Leased, *args: Any) -> Any:
+        found = whole(queue, *args)
+        if found.taken and failures:
+            raise failures.pop()
+        return found
+
+    monkeypatch.setattr(Leased, "step", step)
+    with crew(cable) as made:
+        for number in range(20):
+            made.pump.queue.push([(0, frame(str(number).encode()))])
+        until(lambda: len(made.did) == 20)
+    assert not failures and set(made.did.values()) == {1}
+    assert "a step failed" in caplog.text
+
+
 def test_whoever_ends_gives_back_what_nobody_has_begun(cable: Cable) -> None:
     put(40)
     with crew(cable, work=0.3) as made:

@@ -74,6 +74,21 @@ def test_secrets_leave_no_trace(text: str, secret: str) -> None:
         assert secret not in json.dumps(line).replace('\\"', '"')
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token=s3cr3t",
+        "password: 'a b', pin=1",
+        "see redis://u:pw@h/0",
+        "Authorization: Bearer abcdefgh",
+        '{"pwd": "x"}',
+    ],
+)
+def test_what_is_hidden_already_stays_as_it_is(text: str) -> None:
+    once = telemetry.scrub(text)
+    assert scrubbing.HIDDEN in once and telemetry.scrub(once) == once
+
+
 def test_what_goes_under_a_secrets_name_is_hidden_whatever_it_is() -> None:
     body = {"password": 12345678, "Refresh-Token": ["a"], "apiKey": {"a": "b"}, "pin": 1234, "user": {"cookie": b"x"}}
     shown = told(extra=body)["extra"]

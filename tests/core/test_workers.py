@@ -14,7 +14,8 @@ from flask import Flask
 from job_kills import held_by
 from throwaway import eventually, install
 
-from core.background.queue import contents
+from core.background.queue import contents, dead
+from core.background.queue.keys import Keys
 from core.background.tasks import enqueue
 from core.data import redis
 from core.data.tenancy import DEFAULT, acting_in
@@ -133,3 +134,22 @@ def test_a_worker_and_its_callers_bear_a_valkey_that_is_not_there(
 def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_what_was_never_ours_stops_no_worker(process: StartProcess, house_chores: dict[str, str]) -> None:
+    """Whoever can write to Redis may put anything there; what is no message is kept apart, and the others run."""
+    enqueue("chores.note", word="before")
+    keys = Keys("default")
+    [job] = contents.waiting()
+    strange = [b"", b"x", b"\xff" * 100, b"\x80\x04K\x01.", b"{}", b"/" * 40, b"a" * 16, b"b" * 300_000]
+    unsigned = [b"c" * 16 + b"0/:unsigned", b"\xff" * 16 + b"0/" + job.lane.encode() + b":" + job.message]
+    unsigned += [b"d" * 16 + b"\xff/\xff;z:" + b"\xff", b"e" * 16 + b":", b"f" * 16 + job.message]
+    redis.client().lpush(keys.lane(job.lane), *strange, *unsigned)
+    assert len(list(contents.waiting())) == 1 + len(strange) + len(unsigned)
+    worker = process("worker", WORKER_CONCURRENCY="2", **house_chores)
+    enqueue("chores.note", word="after")
+    eventually(lambda: set(notes()) == {b"before", b"after"} and queued() == 0)
+    letters = list(dead.letters("default"))
+    assert len(letters) == len(strange) + len(unsigned)
+    assert all(each.envelope is None and dead.letter("default", each.key) == each for each in letters)
+    assert worker.stop() == 0, worker.log()

@@ -14,7 +14,7 @@ from flask import Flask
 from gevent.event import Event
 from huey.consumer import Consumer
 
-from core.background.queue import lines, routes
+from core.background.queue import delivery, lines, routes
 from core.background.queue.bell import Bell
 from core.background.queue.children import Children
 from core.background.queue.heartbeat import Heartbeat
@@ -132,7 +132,7 @@ def consume(app: Flask, leaving: Callable[[], None] = lambda: None) -> None:
 
 
 def _announce(app: Flask) -> None:
-    """Tell the others which tasks go where, once Redis is there."""
+    """Tell the others which tasks go where, and which queues there are, once Redis is there."""
 
     def announce() -> None:
         while True:
@@ -140,6 +140,8 @@ def _announce(app: Flask) -> None:
                 with app.app_context():
                     routes.tell(app)
                     tasks.tell(app)
+                    for name in routes.own_queues() | queues_of(app).keys():
+                        delivery.remember(name)
                 return
             except Exception:
                 gevent.sleep(5)

@@ -47,7 +47,7 @@ def letters(
     while found := store.zrevrange(keys.dead_at, start, start + batch - 1, withscores=True):
         values = store.hmget(keys.dead, [key for key, _ in found])
         for (key, at), value in zip(found, values, strict=True):
-            letter = None if value is None else _letter(queue, key.decode(), at, value)
+            letter = None if value is None else _letter(queue, key.decode(errors="replace"), at, value)
             if letter is not None and (tenant_id is None or _is_of(letter, tenant_id)):
                 yield letter
         start += batch
@@ -90,7 +90,7 @@ def _letter(queue: str, key: str, at: float, value: bytes) -> DeadLetter:
     error = msgspec.json.decode(told).get("error") if told else STALLED
     try:
         envelope = messages.decode(Frame.read(raw).message)
-    except (messages.BadMessage, ValueError):
+    except messages.BadMessage:
         envelope = None
     return DeadLetter(queue, key, datetime.fromtimestamp(at / 1000, UTC), scrub(error or ""), envelope)
 

@@ -68,6 +68,7 @@ def remember(queue: str) -> None:
 
 
 def names() -> list[str]:
-    """Every queue that has ever had something in it, and those of this process's own tasks; sorted."""
+    """Every queue that has ever had something in it, or that a worker has told of; and those of this process's own
+    tasks; sorted."""
     found: set[bytes] = redis.client().smembers(NAMES)  # type: ignore[assignment]
     return sorted({name.decode() for name in found} | own_queues())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import NamedTuple
 from uuid import UUID
 
 NONCE = 16
+OURS = re.compile(rb"[A-Za-z0-9_-]{16}")
 RANKED = 16
 """Characters before a frame in the sorted set of those with a priority: they keep the order of equals."""
 LOWEST, HIGHEST = -1000, 1000
@@ -25,18 +27,23 @@ class Frame(NamedTuple):
 
     @classmethod
     def read(cls, raw: bytes) -> Frame:
-        """``ValueError`` for what is no frame."""
+        """Whatever lies there: what is no frame of ours is one whose message nobody can read."""
         head, separator, message = raw[NONCE:].partition(b":")
-        if len(raw) < NONCE or not separator:
-            raise ValueError("it is no frame")
+        if not separator or not OURS.fullmatch(raw[:NONCE]):
+            return cls(raw[:NONCE], b"", b":" + raw[NONCE:])
         return cls(raw[:NONCE], head, message)
 
     def raw(self) -> bytes:
         return b"%b%b:%b" % (self.nonce, self.head, self.message)
 
     @property
+    def key(self) -> bytes:
+        """By which it is kept with the dead: where the nonce is not one of ours, one that an address can hold."""
+        return self.nonce if OURS.fullmatch(self.nonce) else fresh()
+
+    @property
     def lane(self) -> str:
-        return self.head.partition(b"/")[2].partition(b";")[0].decode()
+        return self.head.partition(b"/")[2].partition(b";")[0].decode(errors="replace")
 
     @property
     def gated(self) -> bool:
@@ -65,6 +72,11 @@ def tenant_of(lane: str) -> UUID | None:
     return UUID(bytes=urlsafe_b64decode(lane + "==")) if lane else None
 
 
+def fresh() -> bytes:
+    """A nonce that nothing else has."""
+    return urlsafe_b64encode(os.urandom(12))
+
+
 def frame(message: bytes, head: bytes = b"0/", nonce: bytes | None = None) -> bytes:
     """A new frame around a message."""
-    return b"%b%b:%b" % (nonce or urlsafe_b64encode(os.urandom(12)), head, message)
+    return b"%b%b:%b" % (nonce or fresh(), head, message)

@@ -162,6 +162,11 @@ class Pump:
             log.exception("a step was refused", extra={"queue": self.queue.name})
             time.sleep(1)
             return
+        except Exception:  # a worker that lives and takes nothing would be missed by nobody
+            log.exception("a step failed; what it has taken is adopted", extra={"queue": self.queue.name})
+            self.away = True
+            time.sleep(1)
+            return
         self._in_sight()
         if pause > 0:
             self._wake.wait(pause)

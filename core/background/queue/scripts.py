@@ -10,7 +10,7 @@ from core.background.queue.lua_groups import GROUPS
 from core.data import redis
 
 NAMES = "pb:q:names"
-"""A set: every queue that has ever had something in it."""
+"""A set: every queue that has ever had something in it, or that a worker consumes or has tasks for."""
 
 PUSH = redis.script(
     BASE

@@ -113,7 +113,7 @@ def _free(outcome: Outcome) -> list[Effect]:
 def unreadable(taken: Frame, why: str) -> list[Effect]:
     """What is no message of ours is kept apart, for somebody to look at."""
     told: dict[str, Any] = {"error": why, "ended_at": datetime.now(UTC)}
-    return [("dead", taken.nonce, msgspec.json.encode(told) + b"\n" + taken.raw()), ("count", "failed", 1)]
+    return [("dead", taken.key, msgspec.json.encode(told) + b"\n" + taken.raw()), ("count", "failed", 1)]
 
 
 def _record(outcome: Outcome) -> Record:

@@ -8,6 +8,7 @@ from typing import Any
 
 from core.background.queue import dead
 from core.background.queue.dead import DeadLetter
+from core.background.queue.keys import NAME
 from core.errors import CONFLICT, NOT_FOUND, Refused
 from core.telemetry import clean
 from core.trust import audit
@@ -32,7 +33,7 @@ def page(query: LettersQuery) -> Page[LetterOut]:
 
 def letter(queue: str, key: str) -> DeadLetter:
     """``Refused(NOT_FOUND)``."""
-    found = dead.letter(queue, key, whose())
+    found = dead.letter(queue, key, whose()) if NAME.fullmatch(queue) else None
     if found is None:
         raise Refused(NOT_FOUND, "there is no such dead letter")
     return found

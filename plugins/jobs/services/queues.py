@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.background.queue import delivery, figures
 from core.background.queue.figures import QueueFigures
 from core.background.queue.frames import lane_of
+from core.background.queue.keys import NAME
 from core.background.queue.parts import By, Part, parts
 from core.errors import NOT_FOUND, Refused
 from core.trust import audit
@@ -25,10 +26,15 @@ def queue(name: str) -> QueueFigures:
 
 
 def figures_by(name: str, by: By, hours: int) -> list[Part]:
-    """Of each task or tenant; a tenant's own people get its line alone, ``Refused(FORBIDDEN)`` for the tasks of all."""
+    """Of each task or tenant; a tenant's own people get its line alone, ``Refused(FORBIDDEN)`` for the tasks of all.
+
+    ``Refused(NOT_FOUND)`` where there is no such queue; whoever may not see the queues is not told which there are.
+    """
     tenant = whose()
     if by == "task" or tenant is None:
         queue(name)
+    elif not NAME.fullmatch(name):
+        raise Refused(NOT_FOUND, f"there is no queue {name!r}")
     return parts(name, by, hours, None if tenant is None else lane_of(tenant))
 
 

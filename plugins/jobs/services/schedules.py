@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -15,9 +15,9 @@ from core.background.schedules.declared import arguments_fault
 from core.background.schedules.models import ScheduleRow
 from core.background.schedules.rhythm import Rhythm
 from core.contracts import TenantDirectory, service
-from core.data import db, new_id, utcnow
+from core.data import PLATFORM, current_tenant, db, new_id, utcnow
 from core.errors import CONFLICT, NOT_FOUND, VALIDATION_FAILED, FieldFault, Refused
-from core.telemetry import clean
+from core.telemetry import HIDDEN, clean
 from core.trust import audit
 from core.web import Page, paginate
 from plugins.jobs.schedule_schemas import (
@@ -38,17 +38,26 @@ MOST = 1000
 def page(query: SchedulesQuery) -> Page[ScheduleOut]:
     """By name. ``Refused``: FORBIDDEN, INVALID_CURSOR."""
     check_board_wide()
-    return paginate(sa.select(ScheduleRow), ((ScheduleRow.name, "asc"), (ScheduleRow.id, "asc")), query).map(shown)
+    return paginate(_seen(), ((ScheduleRow.name, "asc"), (ScheduleRow.id, "asc")), query).map(shown)
 
 
 def found(name: str) -> ScheduleRow:
     """``Refused``: FORBIDDEN, NOT_FOUND."""
-    return _one(sa.select(ScheduleRow).where(ScheduleRow.name == name))
+    return _one(_seen().where(ScheduleRow.name == name))
 
 
 def locked(name: str) -> ScheduleRow:
     """The same, kept from others, schedulers included, until the unit ends."""
-    return _one(sa.select(ScheduleRow).where(ScheduleRow.name == name).with_for_update())
+    return _one(_seen().where(ScheduleRow.name == name).with_for_update())
+
+
+def _seen() -> sa.Select[Any]:
+    """Without those whose jobs run in another tenant: nobody but the platform's people sets anything going there."""
+    found = sa.select(ScheduleRow)
+    tenant = current_tenant().id
+    if tenant == PLATFORM.id:
+        return found
+    return found.where(sa.or_(ScheduleRow.tenant_id.is_(None), ScheduleRow.tenant_id == tenant))
 
 
 def _one(wanted: sa.Select[Any]) -> ScheduleRow:
@@ -67,8 +76,8 @@ def create(body: NewSchedule) -> ScheduleRow:
         raise Refused(CONFLICT, f"{MOST} schedules have been made already: delete some, or declare them in code")
     if db.session.scalar(sa.select(ScheduleRow.id).where(ScheduleRow.name == body.name)) is not None:
         raise Refused(CONFLICT, f"there is a schedule {body.name!r} already")
-    if body.tenant_id is not None and service(TenantDirectory).by_id(body.tenant_id) is None:
-        raise _unacceptable([("tenant_id", "there is no such tenant")])
+    if body.tenant_id is not None and not _may_set_going_in(body.tenant_id):
+        raise _unacceptable([("tenant_id", "there is no such tenant, or it is not yours")])
     row = ScheduleRow(
         name=body.name,
         task=body.task,
@@ -87,6 +96,12 @@ def create(body: NewSchedule) -> ScheduleRow:
     db.session.flush()
     audit.record("jobs.schedule_created", kind="schedule", id=row.name, after=_facts(row))
     return row
+
+
+def _may_set_going_in(tenant_id: UUID) -> bool:
+    """A schedule's jobs are the board's own, for whom nothing is forbidden."""
+    mine = current_tenant().id
+    return tenant_id == mine or (mine == PLATFORM.id and service(TenantDirectory).by_id(tenant_id) is not None)
 
 
 def change(row: ScheduleRow, body: EditSchedule) -> ScheduleOut:
@@ -155,12 +170,22 @@ def preview(body: Preview) -> Times:
 
 def _check(rhythm: Rhythm, task: str, arguments: Mapping[str, Any]) -> None:
     faults = rhythm.faults()
-    if why := arguments_fault(arguments):
+    if HIDDEN in map(str, _values(arguments)):
+        faults.append(("arguments", f"{HIDDEN} stands for what is not shown: send the value itself, or no arguments"))
+    elif why := arguments_fault(arguments):
         faults.append(("arguments", why))
     elif why := tasks.fault(task, arguments):
         faults.append(("arguments" if tasks.known(task) else "task", why))
     if faults:
         raise _unacceptable(faults)
+
+
+def _values(told: Any) -> Iterator[Any]:
+    if isinstance(told, Mapping | list):
+        for each in told.values() if isinstance(told, Mapping) else told:
+            yield from _values(each)
+    else:
+        yield told
 
 
 def _unacceptable(faults: list[tuple[str, str]]) -> Refused:

@@ -106,6 +106,15 @@ def test_what_is_no_job_can_only_be_thrown_away(board: Flask, admin: Shop) -> No
     assert admin.delete(f"{API}/dead/{QUEUE}/{told['key']}").status_code == 204
 
 
+@pytest.mark.parametrize("queue", ["UPPER", "a b", "a:b", "{x}", "-x", "q" * 33, "huey.shop"])
+def test_where_there_can_be_no_queue_there_is_nothing(admin: Shop, queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = f"{API}/dead/{queue}/aaaaaaaaaaaaaaaa"
+    answers = [admin.get(path), admin.delete(path), admin.post(f"{path}/replay")]
+    monkeypatch.setattr(sight, "board_wide", lambda: False)
+    answers.append(admin.get(f"{API}/queues/{queue}/figures", by="tenant"))
+    assert [each.status_code for each in answers] == [404] * 4
+
+
 def test_who_may_see_what(board: Flask, admin: Shop, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     mine, theirs = die(board), die(board, tenant=PLATFORM)
     alice = Shop(client, "alice@example.com")
@@ -169,6 +178,8 @@ def test_the_same_from_the_command_line(board: Flask) -> None:
     assert runner.invoke(args=["jobs", "dead", "--queue", QUEUE]).output == ""
     assert "PAUSED" in runner.invoke(args=["jobs", "pause", "default"]).output
     assert "PAUSED" not in runner.invoke(args=["jobs", "resume", "default"]).output
+    for command in ("dead", "replay"):
+        assert "'a b' is no name of a queue" in runner.invoke(args=["jobs", command, "--queue", "a b"]).output
     told = runner.invoke(args=["jobs", "pause", "nothing"])
     assert (told.exit_code, told.output.startswith("Error: there is no queue 'nothing'")) == (1, True)
     with board.app_context():

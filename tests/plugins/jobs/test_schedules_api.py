@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import psycopg
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 from shop import Shop, administrator
@@ -20,13 +21,15 @@ from core.background.queue.scripts import NAMES
 from core.background.queue.settling import Record
 from core.background.schedules import tasks
 from core.background.schedules.firing import fire
+from core.background.schedules.models import ScheduleRow
 from core.background.schedules.reconciling import reconcile
 from core.contracts import ReportSource, services
-from core.data import DEFAULT, acting_in, new_id, redis, utcnow
+from core.data import DEFAULT, PLATFORM, acting_in, db, new_id, redis, unit, utcnow
 from core.data.outbox import Envelope
 from core.errors import Refused
 from plugins.jobs import cli
-from plugins.jobs.services import hours, housekeeping, reports, sight
+from plugins.jobs.schedule_schemas import NewSchedule
+from plugins.jobs.services import hours, housekeeping, reports, schedules, sight
 
 API = "/api/jobs/schedules"
 NOW = datetime(2026, 3, 28, 12, tzinfo=UTC)
@@ -151,6 +154,29 @@ def test_one_of_a_tenant_runs_in_it(board: Flask, admin: Shop, run_jobs: Callabl
     assert job.tenant_id == DEFAULT.id
 
 
+def test_in_another_tenant_only_the_platforms_people_set_anything_going(
+    board: Flask, admin: Shop, own: dict[str, Any]
+) -> None:
+    """A schedule's jobs may do everything: an administrator must not reach the platform by one."""
+    body = {"name": "theirs", "task": "shelf.count", "every": 60, "arguments": {"book_id": str(new_id())}}
+    refused = admin.post(API, {**body, "tenant_id": str(PLATFORM.id)})
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "$.tenant_id")
+    with board.app_context(), unit():
+        db.session.execute(sa.update(ScheduleRow).where(ScheduleRow.name == "counting").values(tenant_id=PLATFORM.id))
+    for answer in (
+        admin.get(f"{API}/counting"),
+        admin.patch(f"{API}/counting", {"every": 5}, If_Match="*"),
+        admin.post(f"{API}/counting/run"),
+        admin.delete(f"{API}/counting"),
+    ):
+        assert answer.status_code == 404
+    assert "counting" not in {each["name"] for each in admin.get(API).json["items"]}
+    assert admin.post(API, {**body, "name": "counting"}).json["code"] == "CONFLICT"
+    with board.app_context(), acting_in(PLATFORM), unit():
+        assert schedules.found("counting").tenant_id == PLATFORM.id
+        assert schedules.create(msgspec.convert({**body, "tenant_id": DEFAULT.id}, NewSchedule)).tenant_id == DEFAULT.id
+
+
 def test_the_next_times_are_told_before_and_after(admin: Shop, own: dict[str, Any]) -> None:
     found = admin.get(f"{API}/counting/next", count=3).json["items"]
     assert (len(found), found[0]) == (3, own["next_at"])
@@ -212,6 +238,10 @@ def test_secrets_in_arguments_are_not_shown(board: Flask, admin: Shop) -> None:
         redis.client().hset(tasks.tasks_key(), "t.call", b'{"queue":"default","takes":{"api_key":true}}')
     body = {"name": "calls", "task": "t.call", "every": 60, "arguments": {"api_key": "sk_live_1234567890"}}
     assert admin.post(API, body).json["arguments"] == {"api_key": "[hidden]"}
+    shown = admin.get(f"{API}/calls").json["arguments"]
+    refused = change(admin, "calls", arguments=shown)
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "$.arguments"), "it is not what it was"
+    assert change(admin, "calls", every=90).status_code == 200
 
 
 def test_who_may_do_what(admin: Shop, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,8 @@ from core.background.queue.leased_huey.storage import LeasedStorage, framed
 log = logging.getLogger(__name__)
 
 STALLED = "its process died or fell silent while it ran, again and again"
+SHORTEST = 16
+"""Characters of a secret of its own."""
 AT_ONCE = datetime.fromtimestamp(0, UTC)
 
 
@@ -46,6 +48,8 @@ class LeasedHuey(Huey):
     ) -> None:
         if (url is None) != (secret is None):
             raise ValueError("give both, url and secret, or neither for those of the board")
+        if secret is not None and len(secret) < SHORTEST:
+            raise ValueError(f"the secret has {len(secret)} characters, and needs {SHORTEST} that nobody can guess")
         if not OF_HUEY.fullmatch(f"huey.{name}"):
             raise ValueError(f"{name!r} is no name for a LeasedHuey: take letters, digits, _, - and ., at most 64")
         self.place: Place = OfTheBoard() if url is None or secret is None else OfItsOwn(url, secret)

@@ -99,7 +99,7 @@ class LeasedStorage(BaseStorage):
     def bury(self, taken: Taken, why: str, *effects: leased.Effect) -> None:
         """Keep it with the dead, for somebody to look at."""
         told = json.dumps({"error": why, "ended_at": datetime.now(UTC).isoformat()}).encode()
-        kept = ("dead", taken.frame.nonce, told + b"\n" + taken.frame.raw())
+        kept = ("dead", taken.frame.key, told + b"\n" + taken.frame.raw())
         taken.settle(kept, ("count", "failed", 1), *effects)
 
     def dead(self) -> dict[str, str]:
