@@ -113,6 +113,46 @@ def test_a_job_that_stalls_too_often_is_dead_and_kept(queue: Leased, other: Leas
     assert other.step(5).taken == []
 
 
+def test_one_that_ends_its_processes_does_not_take_others_with_it(queue: Leased, other: Leased) -> None:
+    put(queue, "poison", "a", "b")
+
+    def crash() -> list[str]:
+        taken = queue.step(10).taken
+        silent(queue)
+        dead.extend(words(other.reap()[1]))
+        return words(taken)
+
+    dead: list[str] = []
+    assert [crash(), crash()] == [["poison", "a", "b"]] * 2
+    put(queue, "new")
+    assert crash() == ["poison", "new"], "whoever stalled twice waits for the one that did so too"
+    done = []
+    for _ in range(10):
+        taken = queue.step(10).taken
+        assert len([each for each in words(taken) if each != "new"]) <= 1
+        if words(taken) == ["poison"]:
+            silent(queue)
+            dead.extend(words(other.reap()[1]))
+            break
+        done += words(taken)
+        queue.step(0, [Settled(each.nonce) for each in taken])
+    assert (sorted(done), dead) == (["a", "b", "new"], ["poison"])
+    assert queue.step(10).taken == []
+    assert queue.client.keys(f"{queue.keys.prefix}g:*") == []
+
+
+@pytest.mark.parametrize(
+    "head", ["0/;c.=k", "0/;r5=k", "0/;r1.0=k", "0/;c0=k", "0/;c1=k:w", "x/y;c1;r1.1=", "0/;c" + "9" * 400 + "=k"]
+)
+def test_a_forged_head_stops_nothing(queue: Leased, head: str) -> None:
+    queue.push([(0, frame(b"forged", head.encode())), (0, frame(b"forged too", head.encode()))])
+    put(queue, "ours")
+    taken = queue.step(10).taken
+    assert "ours" in words(taken)
+    queue.step(0, [Settled.of(each) for each in taken])
+    assert queue.held() == []
+
+
 def test_finishing_forgets_that_a_job_has_stalled(queue: Leased, other: Leased) -> None:
     put(queue, "a")
     queue.step(1)

@@ -82,11 +82,13 @@ def test_secrets_leave_no_trace(text: str, secret: str) -> None:
         "see redis://u:pw@h/0",
         "Authorization: Bearer abcdefgh",
         '{"pwd": "x"}',
+        "x?api_key=a&b=c",
     ],
 )
 def test_what_is_hidden_already_stays_as_it_is(text: str) -> None:
     once = telemetry.scrub(text)
     assert scrubbing.HIDDEN in once and telemetry.scrub(once) == once
+    assert "hunter2" not in telemetry.scrub("password=[hidden]hunter2")
 
 
 def test_what_goes_under_a_secrets_name_is_hidden_whatever_it_is() -> None:
@@ -165,11 +167,3 @@ def test_scrubbing_takes_no_time_to_speak_of(text: str) -> None:
         began = time.perf_counter()
         telemetry.scrub(each)
         assert time.perf_counter() - began < 0.25
-
-
-@pytest.mark.parametrize(
-    "text", ["password=hunter2", "password=hunter2, pin: 1234", '{"token": "abc"}', "x?api_key=a&b=c"]
-)
-def test_what_is_hidden_already_stays_as_it_is(text: str) -> None:
-    assert scrubbing.scrub(scrubbing.scrub(text)) == scrubbing.scrub(text)
-    assert "hunter2" not in scrubbing.scrub("password=[hidden]hunter2")

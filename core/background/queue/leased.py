@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from redis import Redis
 
-from core.background.queue import scripts
+from core.background.queue import scripts, signs
 from core.background.queue.frames import Frame
 from core.background.queue.keys import Keys
 from core.background.queue.neighbours import is_gone
@@ -98,7 +98,7 @@ class Leased:
 
     def held(self) -> list[Frame]:
         """What this process has taken and not settled, as Redis knows it."""
-        found = scripts.HELD(keys=[self.keys.leases(self.process)], using=self.client)
+        found = signs.HELD(keys=[self.keys.leases(self.process)], using=self.client)
         return [Frame.read(raw) for raw in found]
 
     def expire_gone(self) -> None:
@@ -106,7 +106,7 @@ class Leased:
         found: Any = self.client.zrange(self.keys.procs, 0, -1)
         for process in (name.decode() for name in found):
             if process != self.process and is_gone(process):
-                scripts.LEAVE(keys=[self.keys.procs], args=[process], using=self.client)
+                signs.LEAVE(keys=[self.keys.procs], args=[process], using=self.client)
 
     def reap(self, limit: int = 200) -> tuple[list[Frame], list[Frame]]:
         """Give back the jobs of processes that fell silent; answers those, and the ones that stalled too often."""
@@ -116,11 +116,11 @@ class Leased:
 
     def beat(self) -> bool:
         """Renew the lease alone; whether it was still ours."""
-        return bool(scripts.BEAT(keys=[self.keys.procs], args=[self.process, int(LEASE * 1000)], using=self.client))
+        return bool(signs.BEAT(keys=[self.keys.procs], args=[self.process, int(LEASE * 1000)], using=self.client))
 
     def leave(self) -> None:
         """Let the lease lapse at once."""
-        scripts.LEAVE(keys=[self.keys.procs], args=[self.process], using=self.client)
+        signs.LEAVE(keys=[self.keys.procs], args=[self.process], using=self.client)
 
     def _run(self, script: Any, args: list[Any]) -> Any:
         return script(keys=[self.keys.prefix], args=args, using=self.client)

@@ -1,11 +1,13 @@
 """What happens to jobs in Redis, each step one script: at no moment is a job in no place, or a lease without a process.
 
-What their parts mean is told in ``lua.py``. KEYS[1] is the prefix of all keys of the queue, which hash to one slot.
+What their parts mean is told in ``lua.py`` and ``lua_gates.py``. KEYS[1] is the prefix of all keys of the queue, which
+hash to one slot.
 """
 
 from __future__ import annotations
 
-from core.background.queue.lua import BASE, ENDED, GATES, KEEPING, KEPT_ENDED, LANES, STORIES
+from core.background.queue.lua import BASE, ENDED, KEEPING, KEPT_ENDED, LANES, STORIES
+from core.background.queue.lua_gates import GATES
 from core.background.queue.lua_groups import GROUPS
 from core.data import redis
 
@@ -85,7 +87,8 @@ local at, done, failed, lost = 6, {}, {}, {}
 while at <= #ARGV do
   local nonce, effects = ARGV[at], tonumber(ARGV[at + 1])
   local mine = redis.call('HDEL', LEASES, nonce) == 1
-  if mine then redis.call('HDEL', STALLS, nonce) else lost[#lost + 1] = nonce end
+  if not mine then lost[#lost + 1] = nonce
+  elseif redis.call('HDEL', STALLS, nonce) == 1 then leave(nonce, DOUBT) end
   for effect = 1, effects do
     local base = at + 2 + (effect - 1) * 3
     local what, first, second = ARGV[base], ARGV[base + 1], ARGV[base + 2]
@@ -223,7 +226,7 @@ for _, process in ipairs(redis.call('ZRANGEBYSCORE', PROCS, '-inf', now, 'LIMIT'
   for at = last - 1, 1, -2 do
     local nonce, frame = found[at], found[at + 1]
     redis.call('HDEL', leases, nonce)
-    leave(nonce, head_of(frame))
+    leave(nonce, head_of(frame) .. DOUBT)
     local over = redis.call('HINCRBY', STALLS, nonce, 1) > most
     if over then dead[#dead + 1] = frame end
     if over and heir ~= '' then  -- should the heir die of it, the next one is it.
@@ -275,27 +278,5 @@ TELL = redis.script(
 if redis.call('HEXISTS', P .. 'p:' .. ARGV[1], ARGV[2]) == 0 then return 0 end
 for at = 4, #ARGV do tell(ARGV[3], event(ARGV[at])) end
 return 1
-"""
-)
-
-# The frames that a process holds, for one that does not know what became of its last step.
-HELD = redis.script("return redis.call('HVALS', KEYS[1])")
-
-# Its leases lapse at once: the process has ended, and says so.
-LEAVE = redis.script(
-    """
-if redis.call('ZSCORE', KEYS[1], ARGV[1]) then redis.call('ZADD', KEYS[1], 1, ARGV[1]) end
-return 1
-"""
-)
-# It has not: its work goes on though its loop does not turn. A beat that comes late raises nobody who has left.
-BEAT = redis.script(
-    """
-local time, lapses = redis.call('TIME'), redis.call('ZSCORE', KEYS[1], ARGV[1])
-if lapses and tonumber(lapses) > 1 then
-  redis.call('ZADD', KEYS[1], 'XX', time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2], ARGV[1])
-  return 1
-end
-return 0
 """
 )
