@@ -191,7 +191,7 @@ def test_whoever_finds_a_task_dead_may_be_killed_and_those_who_wait_are_told(gro
             results.append(note(1))
             assert ground("consumer", "the task") == -signal.SIGKILL
             assert ground("consumer", site, nth, before, stalls=0) == -signal.SIGKILL
-    assert ground("idle_consumer", stalls=0) == 0
+            assert ground("idle_consumer", stalls=0) == 0
     for result in results:
         with pytest.raises(TaskException, match="fell silent"):
             result()
