@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from core.data import db
-from core.errors import VALIDATION_FAILED, FieldFault, Refused
+from core.data.intervals import interval
 from plugins.commerce.models import Order, OrderLine
 
 TOP = 10
@@ -18,9 +17,7 @@ class Sales:
     """Answers ``ReportSource``: orders that were completed in the interval, by currency, in minor units."""
 
     def report(self, since: str, until: str) -> dict[str, Any]:
-        begin, end = _moment("since", since), _moment("until", until)
-        if begin >= end:
-            raise _unacceptable("until", "is not after since")
+        begin, end = interval(since, until)
         sold = (Order.status == "completed", Order.completed_at >= begin, Order.completed_at < end)
         by_currency = sa.select(
             Order.currency,
@@ -62,15 +59,3 @@ def _top(sold: tuple[sa.ColumnElement[bool], ...]) -> list[dict[str, Any]]:
         {"product_id": id, "sku": sku, "currency": currency, "quantity": int(quantity), "total": int(earned)}
         for id, sku, currency, quantity, earned in db.session.execute(wanted)
     ]
-
-
-def _moment(name: str, text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise _unacceptable(name, "expected a time as in RFC 3339") from None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-def _unacceptable(field: str, detail: str) -> Refused:
-    return Refused(VALIDATION_FAILED, f"{field}: {detail}", fields=(FieldFault(field, "BAD_FORMAT", detail),))

@@ -13,7 +13,7 @@ from core.background.queue import figures
 from core.config import settings
 from core.contracts import Mailer, service
 from core.data import PLATFORM, acting_in, unit, utcnow
-from core.errors import VALIDATION_FAILED, FieldFault, Refused
+from core.data.intervals import interval
 from plugins.jobs.services import hours
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ class SystemHealth:
     """Answers ``ReportSource``: how the queues and duties stand now, whatever the interval."""
 
     def report(self, since: str, until: str) -> dict[str, Any]:
-        _interval(since, until)
+        interval(since, until)
         duties = last_runs()
         return {
             "at": utcnow(),
@@ -42,7 +42,7 @@ class DailySummary:
     """
 
     def report(self, since: str, until: str) -> dict[str, Any]:
-        begin, end = _interval(since, until)
+        begin, end = interval(since, until)
         first, last = hours.nearest(begin), hours.nearest(end)
         before = first.queues if first else {}
         queues = []
@@ -89,22 +89,3 @@ def _told(day: str, queues: list[dict[str, Any]]) -> str:
             f" {each['waiting']} waiting{oldest}"
         )
     return "\n".join([*lines, ""])
-
-
-def _interval(since: str, until: str) -> tuple[datetime, datetime]:
-    begin, end = _moment("since", since), _moment("until", until)
-    if begin >= end:
-        raise _unacceptable("until", "is not after since")
-    return begin, end
-
-
-def _moment(name: str, text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise _unacceptable(name, "expected a time as in RFC 3339") from None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-def _unacceptable(field: str, detail: str) -> Refused:
-    return Refused(VALIDATION_FAILED, f"{field}: {detail}", fields=(FieldFault(field, "BAD_FORMAT", detail),))
