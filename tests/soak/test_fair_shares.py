@@ -21,7 +21,7 @@ from core.data.outbox import Envelope
 from core.ops.processes import Process
 
 MANY = int(os.environ.get("MANY", "1000000"))
-FEW, EVERY = 400, 0.05
+FEW, EVERY = 300, 0.05
 """Jobs of the other tenant, and seconds between two of them."""
 
 TASKS = """\
@@ -51,17 +51,21 @@ def test_a_million_jobs_of_one_tenant_hold_up_no_other(
 ) -> None:
     worker = process("worker", WORKER_CONCURRENCY="20", **install(tmp_path, "chores", tasks=TASKS))
     list(waits(PLATFORM, 40))  # the first ones load what is loaded late
-    alone = sorted(waits(PLATFORM, FEW))
+    before = p95()
     for _ in range(0, MANY, 1000):
         push([Envelope(new_id(), "task", "chores.rest", {}, tenant_id=DEFAULT.id) for _ in range(1000)])
-    beside = sorted(waits(PLATFORM, FEW))
+    after = p95()
     left = figures("default").waiting
     worker.kill()
     assert left > MANY / 2, "they were to be in the way"
-    before, after = (statistics.quantiles(each, n=20)[18] for each in (alone, beside))
     told = f"p95 of {FEW} waits: alone {before * 1000:.1f} ms, beside {left:,} of another's {after * 1000:.1f} ms"
     print(f"{told}: {after / before:.2f} x")
     assert after < 2 * before, told
+
+
+def p95() -> float:
+    """Of three rounds the median: the machine is not quiet."""
+    return statistics.median(statistics.quantiles(waits(PLATFORM, FEW), n=20)[18] for _ in range(3))
 
 
 def waits(tenant: Tenant, many: int) -> Iterator[float]:

@@ -12,13 +12,13 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from threading import Event
 
 from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError
 
 from core.background.queue.frames import Frame
 from core.background.queue.leased import LEASE, Effect, Leased, Settled
+from core.background.queue.ready import Ready
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +29,9 @@ FRESH = 0.6
 """The part of a lease after which nothing that is leased is begun before the lease was renewed."""
 
 
-AHEAD, MOST_AHEAD = 0.025, 200
-"""Seconds within which what is taken ahead will have been begun, as things go; and how much that is at most."""
+AHEAD, MOST_AHEAD = 0.002, 200
+"""Seconds within which what is taken ahead will have been begun, as things go; and how much that is at most. More of it
+makes no-op jobs no faster than 3 ms do, and whoever comes then waits for longer."""
 STALE = 1.0
 """Seconds without a free hand after which what was taken ahead is left to others."""
 
@@ -50,7 +51,7 @@ class Pump:
         self.ending = False
         self.away = False
         self.revoked = 0
-        self._ready: deque[Frame] = deque()
+        self._ready = Ready()
         self._running: dict[bytes, Frame] = {}
         self._settled: deque[Settled] = deque()
         self._wake = Event()
@@ -82,9 +83,7 @@ class Pump:
         self._running[frame.nonce] = frame
 
     def _next(self) -> Frame | None:
-        try:
-            frame = self._ready.popleft()
-        except IndexError:  # another was faster
+        if (frame := self._ready.take()) is None:  # another was faster
             return None
         self._moved = time.monotonic()
         self._running[frame.nonce] = frame
@@ -138,9 +137,8 @@ class Pump:
         self._wake.set()
 
     def _give_back_ready(self) -> None:
-        with suppress(IndexError):  # a hand that is a thread may take the last
-            while self._ready:
-                self.give_back(self._ready.pop())  # the last first: each goes before the others
+        for frame in self._ready.empty():
+            self.give_back(frame)
 
     def give_back_running(self) -> None:
         """What is not done goes back, for whoever does it cannot be waited for."""
@@ -189,7 +187,7 @@ class Pump:
             log.warning("jobs were done by us and are somebody else's by now", extra={"many": len(step.lost)})
         if self._begun and not step.known:
             log.error("this worker was given up for dead: what it had not begun is others' work now")
-            self._ready.clear()
+            self._ready.empty()
         self._begun, self._renewed, self.revoked = True, began, step.revoked
         self._offer(step.taken)
         if self.away:
@@ -222,7 +220,7 @@ class Pump:
 
     def _offer(self, frames: list[Frame]) -> None:
         if frames:
-            self._ready.extend(frames)
+            self._ready.put(frames)
             self._moved = time.monotonic()
             self._some.set()
         if self.ending:
