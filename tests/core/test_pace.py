@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
 from flask import Flask
 from redis_cable import until
 
-from core.background.queue import contents
+from core.background.queue import contents, pump
 from core.background.queue.frames import frame
 from core.background.queue.leased import Leased
 from core.background.queue.pump import Pump
@@ -48,7 +49,8 @@ def put(many: int) -> None:
     Leased(redis.client(), "default", "putter").push((0, frame(b"%d" % number)) for number in range(many))
 
 
-def test_of_small_jobs_a_step_brings_more_than_there_are_hands(ctx: Flask) -> None:
+def test_of_small_jobs_a_step_brings_more_than_there_are_hands(ctx: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump, "AHEAD", 0.05)  # many more than a slow machine does in a moment
     put(3000)
     crew = Slow(0)
     most = 0
