@@ -29,9 +29,9 @@ FRESH = 0.6
 """The part of a lease after which nothing that is leased is begun before the lease was renewed."""
 
 
-AHEAD, MOST_AHEAD = 0.002, 200
+AHEAD, MOST_AHEAD = 0.001, 200
 """Seconds within which what is taken ahead will have been begun, as things go; and how much that is at most. More of it
-makes no-op jobs no faster than 3 ms do, and whoever comes then waits for longer."""
+makes no-op jobs hardly faster, and whoever comes then waits for longer."""
 STALE = 1.0
 """Seconds without a free hand after which what was taken ahead is left to others."""
 
