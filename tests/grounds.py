@@ -6,14 +6,21 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from redis_sites import ROOT
 
+from core.ops.servers import Server
+
 Ground = Callable[..., int]
-"""Called with a role, a site, at which call there, and whether before it; answers how that process ended."""
+"""Called with a role, a site, at which call there, and at which moment of it (``arms.Arm``); answers how that process
+ended."""
+MOMENTS = ("before", "sent", "unread", "after")
+AWAY = 0.05
+"""Seconds for which a server that was killed is not there, at least."""
 
 
 class Point(NamedTuple):
@@ -40,11 +47,34 @@ def opened(script: str, environ: Mapping[str, str]) -> Iterator[Ground]:
         told, orders = process.stdout, process.stdin
         assert told.readline() == "ready\n"
 
-        def send(role: str, site: str = "", nth: int = 1, before: bool = True, **more: Any) -> int:
-            orders.write(json.dumps({"role": role, "site": site, "nth": nth, "before": before, **more}) + "\n")
+        def send(role: str, site: str = "", nth: int = 1, moment: str = "before", **more: Any) -> int:
+            orders.write(json.dumps({"role": role, "site": site, "nth": nth, "moment": moment, **more}) + "\n")
             orders.flush()
             return int(told.readline())
 
         yield send
         orders.close()
         process.wait(30)
+
+
+@contextmanager
+def revived(server: Server) -> Iterator[int]:
+    """It is started again should it be killed meanwhile; it runs, with this number, before and after."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.01):
+            if not server.alive:
+                over.wait(AWAY)
+                server.start()
+                return
+
+    assert server.pid
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield server.pid
+    finally:
+        over.set()
+        watcher.join()
+        server.start()

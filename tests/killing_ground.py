@@ -1,7 +1,7 @@
-"""Processes that die by SIGKILL right before, or right after, a call to Redis of their choice.
+"""Processes that die at a call to Redis of their choice (``arms.Arm``), or have the server die there and go on.
 
 One process imports the board once, patched as a worker is, and forks whoever is asked for: a line of JSON each on its
-standard input (``Order``), and how that one ended, by its signal or its exit status, on its standard output.
+standard input, and how that one ended, by its signal or its exit status, on its standard output.
 """
 
 from __future__ import annotations
@@ -16,68 +16,26 @@ import signal  # noqa: E402
 import sys  # noqa: E402
 import threading  # noqa: E402
 import time  # noqa: E402
-from types import FrameType  # noqa: E402
 from typing import Any  # noqa: E402
 
+from arms import TASK, Arm  # noqa: E402
 from flask import Flask  # noqa: E402
-from redis import Redis  # noqa: E402
-from redis.client import Pipeline  # noqa: E402
-from redis.exceptions import NoScriptError  # noqa: E402
-from redis_sites import ROOT, sites  # noqa: E402
+from redis.exceptions import RedisError  # noqa: E402
+from redis_sites import sites  # noqa: E402
 
 PATIENCE = 20
 """Seconds after which one that has not met its point ends by SIGALRM."""
-TASK = "the task"
-"""The site of what the task itself sends."""
-
-
-class Arm:
-    """Kills its process at the ``nth`` call from ``site``, ``before`` it is sent or after its reply has come."""
-
-    def __init__(self, site: str, nth: int, before: bool, known: set[str]) -> None:
-        self.site, self.nth, self.before, self.known = site, nth, before, known
-        self.met = 0
-
-    def around(self, sender: type, name: str) -> None:
-        send = getattr(sender, name)
-
-        def sent(client: Any, *args: Any, **given: Any) -> Any:
-            here = self._site(sys._getframe(1))
-            self.met += here == self.site
-            mine = here == self.site and self.met == self.nth
-            if mine and self.before:
-                os.kill(os.getpid(), signal.SIGKILL)
-            try:
-                reply = send(client, *args, **given)
-            except NoScriptError:  # nothing was done, and it is sent again, whole
-                self.met -= here == self.site
-                raise
-            if mine:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return reply
-
-        setattr(sender, name, sent)
-
-    def _site(self, frame: FrameType | None) -> str:
-        """The innermost function on the stack that is a site."""
-        while frame is not None:
-            code = frame.f_code
-            if code.co_filename.startswith(f"{ROOT}/core/"):
-                here = f"{code.co_filename.removeprefix(f'{ROOT}/')}:{code.co_qualname.partition('.<locals>')[0]}"
-                if here in self.known:
-                    return here
-            elif code.co_filename.endswith(("/chores/tasks.py", "/huey_shop.py")):
-                return TASK
-            frame = frame.f_back
-        return ""
+UNMET = 3
+"""The exit status of one that did not come to its point."""
 
 
 def main() -> None:
     from core.app import create_app
-    from core.background.queue import consumer, leased, pump
+    from core.background.queue import consumer, leased, pump, running
 
     app = create_app("worker")
     leased.LEASE, pump.REAP_EVERY, consumer.FINISH = 1.0, 0.2, 3
+    pump.AGAIN = consumer.AGAIN = running.OUTAGE_DELAY = 0.1
     leased.MOST_STALLS = 1000  # so many die here that nobody would be believed any more
     known = set(sites()) | {TASK}
     sys.stdout.write("ready\n")
@@ -94,41 +52,54 @@ def main() -> None:
 def _run(app: Flask, order: dict[str, Any], known: set[str]) -> None:
     signal.alarm(PATIENCE)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    arm = order["arm"] = Arm(order, known)
     if order["site"]:
-        arm = Arm(order["site"], order["nth"], order["before"], known)
-        arm.around(Redis, "execute_command")
-        arm.around(Pipeline, "execute")
+        arm.take_up()
+    status = 0
     try:
         ROLES[order["role"]](app, order)
     except BaseException:
         import traceback
 
         traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
+        status = 1
+    os._exit(UNMET if order["site"] and not arm.struck else status)
 
 
 # -- roles ----------------------------------------------------------------------------------------------------------
 
 
 def worker(app: Flask, order: dict[str, Any]) -> None:
+    """One that outlives the server ends as ``idle_worker`` does."""
     from core.background.queue import consume
 
+    if order.get("server"):
+        threading.Thread(target=end_idle, args=(app, order), daemon=True).start()
     consume(app)
 
 
 def idle_worker(app: Flask, order: dict[str, Any]) -> None:
     """Ends by itself once nothing is left."""
+    threading.Thread(target=end_idle, args=(app, order), daemon=True).start()
+    worker(app, order)
+
+
+def end_idle(app: Flask, order: dict[str, Any]) -> None:
+    """End this process once nothing is left, and not before whoever is to die is dead."""
+    with app.app_context():
+        while (order["site"] and not order["arm"].struck) or is_any_left("default"):
+            time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def is_any_left(queue: str) -> bool:
     from core.background.queue.figures import figures
 
-    def watch() -> None:
-        with app.app_context():
-            while sum(getattr(figures("default"), state) for state in ("waiting", "delayed", "active")):
-                time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
-    worker(app, order)
+    try:
+        now = figures(queue)
+    except RedisError:
+        return True
+    return bool(now.waiting + now.delayed + now.active)
 
 
 def leaving_worker(app: Flask, order: dict[str, Any]) -> None:
@@ -171,6 +142,13 @@ def enqueuer(app: Flask, order: dict[str, Any]) -> None:
     with app.app_context(), acting_in(DEFAULT), acting_as(SYSTEM), unit():
         for number in order["numbers"]:
             enqueue("chores.note", number=number)
+
+
+def scheduler(app: Flask, order: dict[str, Any]) -> None:
+    from core.background.schedules.firing import fire
+
+    with app.app_context():
+        fire()
 
 
 def call(app: Flask, order: dict[str, Any]) -> None:
@@ -251,7 +229,7 @@ def pause_and_resume(order: dict[str, Any]) -> None:
     figures.resume("default")
 
 
-ROLES = {each.__name__: each for each in (worker, idle_worker, leaving_worker, unsure_worker, enqueuer, call)}
+ROLES = {each.__name__: each for each in (worker, idle_worker, leaving_worker, unsure_worker, enqueuer, scheduler, call)}
 
 if __name__ == "__main__":
     main()

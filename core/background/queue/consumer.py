@@ -37,6 +37,8 @@ PUT_BACK = 2
 """Seconds for those that did not finish, to go back to their queues."""
 SETTLE = 2
 """Seconds for the last to be settled."""
+AGAIN = 5.0
+"""Seconds between two tries to tell the others of this worker's tasks."""
 TIMEOUT = 4.0
 """Of the pumps' connections: a step waits for nothing."""
 
@@ -144,7 +146,7 @@ def _announce(app: Flask) -> None:
                         delivery.remember(name)
                 return
             except Exception:
-                gevent.sleep(5)
+                gevent.sleep(AGAIN)
 
     gevent.spawn(announce)
 

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 IDLE = 1.0
 """Seconds between two steps when there is nothing to do and no bell rings."""
 REAP_EVERY = 2.0
+AGAIN = 0.5
+"""Seconds, about, between two tries while Redis is away."""
 FRESH = 0.6
 """The part of a lease after which nothing that is leased is begun before the lease was renewed."""
 
@@ -247,7 +249,7 @@ class Pump:
         if not self.away:
             self.away = True
             log.warning("Redis is away, jobs wait: %s", exc)
-        time.sleep(random.uniform(0.25, 0.75))
+        time.sleep(AGAIN * random.uniform(0.5, 1.5))
 
     def _in_sight(self) -> None:
         if self.away:
