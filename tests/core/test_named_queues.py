@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
+from redis.exceptions import ConnectionError
 from throwaway import eventually, install
 
 from core.background import task
-from core.background.queue import contents, delivery
+from core.background.queue import contents, delivery, messages
+from core.background.queue.framing import framed
+from core.background.queue.huey import BoardHuey
+from core.background.queue.leased import Leased
+from core.background.queue.pump import Pump
+from core.background.queue.routes import Route
 from core.background.tasks import Tasks, enqueue
-from core.data import redis
+from core.data import DEFAULT, new_id, redis
+from core.data.outbox import Envelope
 from core.errors import BootError
 from core.ops.processes import Process
 from core.trust import public
@@ -78,6 +86,30 @@ def test_a_worker_tells_of_queues_that_it_leaves_to_others_and_of_names_that_nob
     assert left["extra"]["queues"] == ["mail"]
     assert lines["WORKER_QUEUES names queues that no task of this worker goes to"]["extra"]["queues"] == ["mial"]
     eventually(lambda: "mail" in delivery.names())  # to be seen, or paused, before its first job
+
+
+@pytest.mark.parametrize("error", [ConnectionError("away"), ValueError("nobody has thought of this")])
+def test_a_job_that_could_not_be_passed_on_goes_back_to_where_it_was(
+    ctx: Flask, worker_app: Flask, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*job: Any) -> None:
+        raise error
+
+    enqueued = Envelope(new_id(), "task", "shelf.count", {"words": []}, DEFAULT.id)
+    queue = Leased(redis.client(), "elsewhere", "one")
+    queue.push([(0, framed(enqueued, Route("elsewhere")))])
+    huey = BoardHuey(worker_app, Pump(queue, 1))
+    huey.pump._step()
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery, "pass_on", fail)
+        with nullcontext() if isinstance(error, ConnectionError) else pytest.raises(ValueError, match="nobody"):
+            assert huey.dequeue() is None, "Redis is away, which is no fault of anybody's"
+    assert huey.pump.running == 0, "it would be held, and done by nobody, for as long as the worker lives"
+    huey.pump._step()
+    assert huey.dequeue() is None
+    huey.pump._step()
+    assert [len(list(place("elsewhere"))) for place in (contents.waiting, contents.leased)] == [0, 0]
+    assert [messages.decode(frame.message).id for frame in contents.waiting()] == [enqueued.id]
 
 
 @pytest.mark.parametrize(

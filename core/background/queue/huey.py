@@ -23,6 +23,7 @@ from core.background.queue.routes import route_of
 from core.background.queue.running import Outcome, attempt
 from core.background.queue.stories import Held
 from core.background.queue.timeouts import JobTimeout
+from core.data.faults import as_refusal
 from core.data.outbox import Envelope
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,14 @@ class BoardHuey(Huey):
             log.error("a message on the queue is kept with the dead: %s", exc, extra={"size": len(frame.message)})
             self.pump.settle(frame, *settling.unreadable(frame, str(exc)))
             return None
-        return None if self._passed_on(frame, envelope) else Job(frame, envelope)
+        try:
+            return None if self._passed_on(frame, envelope) else Job(frame, envelope)
+        except BaseException as exc:  # neither run nor settled, it would be ours for as long as we live
+            self.pump.give_back(frame)
+            if as_refusal(exc) is None:
+                raise
+            log.warning("job goes back to the queue: %s", exc, extra={"job": str(envelope.id), "queue": self.name})
+            return None
 
     def _stalled(self, frame: Frame, dead: bool) -> None:
         """A job of a worker that died, or fell silent, while it ran; ``dead`` after the last time that it may."""
