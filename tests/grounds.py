@@ -19,6 +19,8 @@ Ground = Callable[..., int]
 """Called with a role, a site, at which call there, and at which moment of it (``arms.Arm``); answers how that process
 ended."""
 MOMENTS = ("before", "sent", "unread", "after")
+LEASE = 1.0
+"""Seconds that a lease lasts there."""
 AWAY = 0.05
 """Seconds for which a server that was killed is not there, at least."""
 

@@ -171,12 +171,12 @@ def nothing_is_left() -> bool:
     return True
 
 
-def all_is_done(wanted: Sequence[int], kills: int) -> None:
-    """After so many kills, and as many of ``some``."""
+def all_is_done(wanted: Sequence[int], batches: int, kills: int) -> None:
+    """After so many of ``some``, and so many kills."""
     found = done()
     assert set(found) == set(wanted), "each is done"
     assert found.total() - len(wanted) <= kills * SIZE, "twice at most what was running at a kill"
-    assert figures("default").dead == kills and len(list(dead.letters("default"))) == kills
+    assert figures("default").dead == batches == len(list(dead.letters("default")))
     assert nothing_is_left() and in_order()
     store: Any = redis.client()
     assert {store.hget(key, "state") for key in store.keys("pb:q:{default}:h:*")} == {b"done"}, "stories end too"

@@ -16,10 +16,12 @@ import signal  # noqa: E402
 import sys  # noqa: E402
 import threading  # noqa: E402
 import time  # noqa: E402
+import traceback  # noqa: E402
 from typing import Any  # noqa: E402
 
 from arms import TASK, Arm  # noqa: E402
 from flask import Flask  # noqa: E402
+from grounds import LEASE  # noqa: E402
 from redis.exceptions import RedisError  # noqa: E402
 from redis_sites import sites  # noqa: E402
 
@@ -34,7 +36,7 @@ def main() -> None:
     from core.background.queue import consumer, leased, pump, running
 
     app = create_app("worker")
-    leased.LEASE, pump.REAP_EVERY, consumer.FINISH = 1.0, 0.2, 3
+    leased.LEASE, pump.REAP_EVERY, consumer.FINISH = LEASE, 0.2, 3
     pump.AGAIN = consumer.AGAIN = running.OUTAGE_DELAY = 0.1
     leased.MOST_STALLS = 1000  # so many die here that nobody would be believed any more
     known = set(sites()) | {TASK}
@@ -58,10 +60,9 @@ def _run(app: Flask, order: dict[str, Any], known: set[str]) -> None:
     status = 0
     try:
         ROLES[order["role"]](app, order)
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
+    except BaseException as exc:
+        if not (arm.server and isinstance(exc, RedisError)):  # else the caller is told that the server is away
+            traceback.print_exc()
         status = 1
     os._exit(UNMET if order["site"] and not arm.struck else status)
 

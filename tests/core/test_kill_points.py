@@ -68,7 +68,7 @@ def test_whoever_runs_jobs_may_be_killed_at_any_call(ground: Ground) -> None:
                 assert came == -signal.SIGKILL, f"{point} was not met at call {nth}, {moment=}: {came}"
                 kills += 1
     assert ground("idle_worker") == 0
-    all_is_done(wanted, kills)
+    all_is_done(wanted, kills, kills)
 
 
 def test_whoever_enqueues_may_be_killed_at_any_call(ground: Ground) -> None:
