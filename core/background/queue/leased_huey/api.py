@@ -27,6 +27,7 @@ from core.background.queue.leased_huey.owned_lock import OwnedLock
 from core.background.queue.leased_huey.places import OfItsOwn, OfTheBoard, Place
 from core.background.queue.leased_huey.signed_json import Gathered, SignedJson
 from core.background.queue.leased_huey.storage import LeasedStorage, framed
+from core.data.faults import as_refusal
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,9 @@ class LeasedHuey(Huey):
         try:
             task = self.deserialize_task(taken.frame.message)
         except Exception as exc:
+            if _is_away(exc):  # of whom it wanted to know what the members of its chord answered
+                self.storage.give_back(taken)
+                raise
             log.error("a task cannot be read and is kept with the dead: %s", exc, extra={"queue": self.name})
             self.storage.bury(taken, f"{type(exc).__name__}: {exc}")
             raise
@@ -127,7 +131,10 @@ class LeasedHuey(Huey):
             try:
                 value = super().execute(task, timestamp)
             except (Exception, SystemExit) as exc:
-                self._cannot_end(task, taken, exc)
+                if _is_away(exc):  # no error of the task's own: those do not get here
+                    self.storage.give_back(taken)
+                else:
+                    self._cannot_end(task, taken, exc)
                 raise
             except BaseException:
                 self.storage.give_back(taken)
@@ -233,6 +240,11 @@ class LeasedHuey(Huey):
 
         if self._heard(signals.SIGNAL_ENQUEUED):
             done.told.append(enqueued)
+
+
+def _is_away(exc: BaseException) -> bool:
+    refusal = as_refusal(exc)
+    return refusal is not None and refusal.code.status == 503
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -82,7 +82,11 @@ class LeasedStorage(BaseStorage):
         raw = framed(message, priority)
         taken = Taken(Frame.read(raw), self.here.hands())
         taken.hands.hold(taken.frame)
-        self._run(scripts.ADOPT, taken.hands.queue.process, int(leased.LEASE * 1000), taken.frame.nonce, raw)
+        try:
+            self._run(scripts.ADOPT, taken.hands.queue.process, int(leased.LEASE * 1000), taken.frame.nonce, raw)
+        except BaseException:  # should it be leased, others do it
+            self.give_back(taken)
+            raise
         return taken
 
     def settle(self, taken: Taken, done: Completion) -> Ended:
@@ -94,7 +98,11 @@ class LeasedStorage(BaseStorage):
         return pumped is None or pumped.pump.revoked > 0
 
     def give_back(self, taken: Taken) -> None:
-        taken.settle(("back", "", taken.frame.raw()))
+        """While Redis is away it goes with the next step."""
+        from redis.exceptions import RedisError
+
+        with suppress(RedisError):
+            taken.settle(("back", "", taken.frame.raw()))
 
     def bury(self, taken: Taken, why: str, *effects: leased.Effect) -> None:
         """Keep it with the dead, for somebody to look at."""
