@@ -14,7 +14,8 @@ from typing import Any  # noqa: E402
 
 from flask import Flask  # noqa: E402
 from huey_shop import note, shop  # noqa: E402
-from killing_ground import ROLES, lose_a_reply, main  # noqa: E402
+from killing_ground import ROLES, is_any_left, lose_a_reply, main  # noqa: E402
+from redis.exceptions import RedisError  # noqa: E402
 
 from core.background.queue import leased  # noqa: E402
 from core.background.queue.leased_huey import hands  # noqa: E402
@@ -52,6 +53,10 @@ def consuming(app: Flask, order: dict[str, Any]) -> LeasedConsumer:
 
 
 def consumer(app: Flask, order: dict[str, Any]) -> None:
+    """One that outlives the server ends as ``idle_consumer`` does."""
+    if order.get("server"):
+        idle_consumer(app, order)
+        return
     consuming(app, order)
     while True:
         time.sleep(1)
@@ -65,12 +70,10 @@ def leaving_consumer(app: Flask, order: dict[str, Any]) -> None:
 
 
 def idle_consumer(app: Flask, order: dict[str, Any]) -> None:
-    """Ends by itself once nothing is left."""
-    from core.background.queue.figures import figures
-
+    """Ends by itself once nothing is left, and not before whoever is to die is dead."""
     running = consuming(app, order)
     with app.app_context():
-        while sum(getattr(figures("huey.shop"), state) for state in ("waiting", "delayed", "active")):
+        while (order["site"] and not order["arm"].struck) or is_any_left("huey.shop"):
             time.sleep(0.05)
         running.stop()
 
@@ -81,20 +84,20 @@ def unsure_consumer(app: Flask, order: dict[str, Any]) -> None:
 
 
 def script(app: Flask, order: dict[str, Any]) -> None:
-    """Works off what there is, without a consumer."""
+    """Works off what there is, without a consumer; one that outlives the server goes on when that is back."""
     with app.app_context():
-        while (task := shop.dequeue()) is not None:
-            shop.execute(task)
+        while True:
+            try:
+                while (task := shop.dequeue()) is not None:
+                    shop.execute(task)
+                return
+            except RedisError:
+                time.sleep(0.02)
 
 
 def unsure_script(app: Flask, order: dict[str, Any]) -> None:
-    from redis.exceptions import ConnectionError
-
     lose_a_reply()
-    try:
-        script(app, order)
-    except ConnectionError:
-        script(app, order)
+    script(app, order)
 
 
 def executor(app: Flask, order: dict[str, Any]) -> None:

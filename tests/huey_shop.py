@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from huey import crontab
+from redis.exceptions import RedisError
 
 from core.background.queue import LeasedHuey
 from core.data import redis
@@ -14,9 +16,18 @@ shop = LeasedHuey("shop")
 DONE = "chores:done"
 
 
+def patiently(send: Callable[[], Any]) -> Any:
+    """Huey takes no task back that could not reach Redis: these wait for it themselves."""
+    while True:
+        try:
+            return send()
+        except RedisError:
+            time.sleep(0.01)
+
+
 def did(number: int) -> int:
     time.sleep(0.002)
-    redis.client().rpush(DONE, number)
+    patiently(lambda: redis.client().rpush(DONE, number))
     return number
 
 
@@ -33,7 +44,7 @@ def follow(number: int, before: int) -> int:
 
 @shop.task(retries=1, retry_delay=0.01)
 def stumble(number: int) -> int:
-    if redis.client().incr(f"chores:tries:{number}") == 1:
+    if patiently(lambda: redis.client().incr(f"chores:tries:{number}")) == 1:
         raise ValueError("at first")
     return did(number)
 
