@@ -230,7 +230,8 @@ def pause_and_resume(order: dict[str, Any]) -> None:
     figures.resume("default")
 
 
-ROLES = {each.__name__: each for each in (worker, idle_worker, leaving_worker, unsure_worker, enqueuer, scheduler, call)}
+ALL = (worker, idle_worker, leaving_worker, unsure_worker, enqueuer, scheduler, call)
+ROLES = {each.__name__: each for each in ALL}
 
 if __name__ == "__main__":
     main()

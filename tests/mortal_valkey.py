@@ -1,6 +1,6 @@
 """A Valkey of its own for tests that kill it, and a ground whose processes have it die at a call of theirs.
 
-It runs as `make run` has it, with its append-only file, and is back on the same port a moment later. Import the fixtures.
+It runs as in `make run`, with its append-only file, and is back on the same port a moment later. Import the fixtures.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from flask import Flask
-from grounds import MOMENTS, Ground, Point, revived
+from grounds import MOMENTS, Ground, Point, opened, revived
 
 from core.app import create_app
 from core.data import DEFAULT, acting_in, redis
@@ -22,6 +22,7 @@ from core.data.redis import clear_caches
 from core.ops.embedded import start
 from core.ops.servers import Valkey
 from core.ops.testbed import TestServers, let_go
+
 
 class Strike(NamedTuple):
     """A point, at which call there the server dies, and at which moment of it."""
@@ -63,6 +64,12 @@ class Mortal:
         self.kills += 1
         self.slowest = max(self.slowest, time.monotonic() - began)
         return came
+
+
+@contextmanager
+def opened_on(server: Valkey, script: str, **environ: str) -> Iterator[Mortal]:
+    with opened(script, {**os.environ, **environ, "REDIS_URL": server.url}) as ground:
+        yield Mortal(ground, server)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,9 +9,8 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
-from grounds import opened
 from kill_points import SIZE, TASKS, all_is_done, done, done_or_not_begun, nothing_is_left, schedule, some
-from mortal_valkey import Mortal, Strike
+from mortal_valkey import Mortal, Strike, opened_on
 from throwaway import install
 
 from core.data import outbox
@@ -22,9 +20,8 @@ from core.ops.servers import Valkey
 @pytest.fixture(scope="module")
 def open_mortal(valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mortal]:
     environ = install(tmp_path_factory.mktemp("plugin"), "chores", tasks=TASKS)
-    environ |= {"REDIS_URL": valkey.url, "WORKER_CONCURRENCY": str(SIZE)}
-    with opened("killing_ground", {**os.environ, **environ}) as ground:
-        yield Mortal(ground, valkey)
+    with opened_on(valkey, "killing_ground", WORKER_CONCURRENCY=str(SIZE), **environ) as made:
+        yield made
 
 
 @pytest.fixture

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from itertools import cycle
 
-import pytest
+import huey_points
 from grounds import MOMENTS
 from kill_points import CALLS, ENQUEUERS, QUEUE, WORKERS
+from mortal_huey import (
+    a_call_of_the_storage_is_done_or_not_begun,
+    locks_lapse_or_are_let_go,
+    mortal_shop,
+    open_shop,
+    periodic_tasks_come_once_a_minute,
+    tasks_are_run,
+    tasks_never_on_the_queue_are_ours_or_not_begun,
+)
 from mortal_valkey import Mortal, each_once, mortal_board, mortal_ctx, valkey
 from mortal_work import a_call_is_done_or_not_begun, jobs_are_enqueued, mortal, open_mortal, work_goes_on
 
-__all__ = ["mortal", "mortal_board", "mortal_ctx", "open_mortal", "valkey"]
+__all__ = ["mortal", "mortal_board", "mortal_ctx", "mortal_shop", "open_mortal", "open_shop", "valkey"]
 
 
 def test_whoever_runs_jobs_bears_a_server_that_is_killed_at_any_call(mortal: Mortal) -> None:
@@ -25,6 +34,21 @@ def test_whoever_enqueues_loses_nothing_whenever_the_server_is_killed(mortal: Mo
     jobs_are_enqueued(mortal, each_once(*ENQUEUERS))
 
 
-@pytest.mark.parametrize(("site", "moment"), list(zip(CALLS, cycle(MOMENTS), strict=False)))
-def test_a_call_is_done_or_not_begun_when_the_server_is_killed(mortal: Mortal, site: str, moment: str) -> None:
-    a_call_is_done_or_not_begun(mortal, site, moment)
+def test_a_call_is_done_or_not_begun_when_the_server_is_killed(mortal: Mortal) -> None:
+    for site, moment in zip(CALLS, cycle(MOMENTS), strict=False):
+        a_call_is_done_or_not_begun(mortal, site, moment)
+
+
+def test_whoever_runs_tasks_of_hueys_bears_it_too(mortal_shop: Mortal) -> None:
+    tasks_are_run(mortal_shop, each_once(*huey_points.RUNNERS))
+
+
+def test_tasks_locks_and_minutes_of_hueys_bear_it_too(mortal_shop: Mortal) -> None:
+    tasks_never_on_the_queue_are_ours_or_not_begun(mortal_shop, ["unread"])
+    locks_lapse_or_are_let_go(mortal_shop, ["unread"])
+    periodic_tasks_come_once_a_minute(mortal_shop, ["unread"])
+
+
+def test_a_call_of_the_storage_is_done_or_not_begun_when_the_server_is_killed(mortal_shop: Mortal) -> None:
+    for site, moment in zip(huey_points.CALLS, cycle(MOMENTS), strict=False):
+        a_call_of_the_storage_is_done_or_not_begun(mortal_shop, site, moment)
