@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 
 from gevent import getcurrent
 from redis import Redis
@@ -56,6 +57,8 @@ class Arm:
                 self._strike()
             if mine and self.moment in ("sent", "unread"):
                 self._reader = getcurrent()
+            if mine and self.moment == "sent" and self.server:
+                self._settle()
             try:
                 reply = send(client, *args, **given)
             except NoScriptError:  # nothing was done, and it is sent again, whole
@@ -84,9 +87,26 @@ class Arm:
 
     def _strike(self) -> None:
         self.struck = True
+        if self.server and self.moment != "sent":
+            self._settle()
         os.kill(self.server or os.getpid(), signal.SIGKILL)
         while not _has_ended(self.server):  # nothing else of this process goes on meanwhile
             original("time", "sleep")(0.001)
+
+    def _settle(self) -> None:
+        """Let the server write what it has told others of to its append-only file.
+
+        While it syncs that file it holds back what comes then, and forgets it when it is killed: its last second is no
+        promise of ours (docs/operators/jobs.md).
+        """
+        url = urlsplit(os.environ["REDIS_URL"])
+        with original("socket", "socket")() as line:  # gevent's would let others go on
+            line.connect((url.hostname, url.port))
+            line.sendall(f"AUTH {url.password}\r\n".encode())
+            told = b""
+            while not (b"aof_buffer_length:0\r" in told and b"aof_pending_bio_fsync:0\r" in told):
+                line.sendall(b"INFO persistence\r\n")
+                told = line.recv(65536)
 
     def _site(self, frame: FrameType | None) -> str:
         """The innermost function on the stack that is a site."""

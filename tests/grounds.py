@@ -8,12 +8,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from redis_sites import ROOT
 
-from core.ops.servers import Server
+from core.ops.servers import Server, ServerFailed
 
 Ground = Callable[..., int]
 """Called with a role, a site, at which call there, and at which moment of it (``arms.Arm``); answers how that process
@@ -79,4 +79,6 @@ def revived(server: Server) -> Iterator[int]:
     finally:
         over.set()
         watcher.join()
+        with suppress(ServerFailed):  # its threads may take a moment to end
+            server.start()
         server.start()

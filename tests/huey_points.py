@@ -164,7 +164,8 @@ def nothing_is_left() -> bool:
 def all_is_done(wanted: Wanted, batches: int, kills: int) -> None:
     """After so many of ``Wanted.some``, and so many kills."""
     found = done()
-    assert set(found) == set(wanted.numbers), "each is done, and none that was revoked"
+    missing, more = set(wanted.numbers) - set(found), set(found) - set(wanted.numbers)
+    assert not missing and not more, f"not done: {missing}, though revoked: {more}, dead: {shop.storage.dead()}"
     assert found.total() - len(wanted.numbers) <= kills * SIZE, "twice at most what was running at a kill"
     # And the error of each that failed; no revocation, and no lock but of somebody who could not let go of it.
     results = eventually(lambda: len(found := shop.all_results()) == len(wanted.results) + batches and found)

@@ -174,7 +174,8 @@ def nothing_is_left() -> bool:
 def all_is_done(wanted: Sequence[int], batches: int, kills: int) -> None:
     """After so many of ``some``, and so many kills."""
     found = done()
-    assert set(found) == set(wanted), "each is done"
+    assert set(wanted) - set(found) == set(), "each is done"
+    assert set(found) - set(wanted) == set()
     assert found.total() - len(wanted) <= kills * SIZE, "twice at most what was running at a kill"
     assert figures("default").dead == batches == len(list(dead.letters("default")))
     assert nothing_is_left() and in_order()

@@ -202,7 +202,10 @@ def package(name: str) -> Path:
 
 
 class Valkey(Server):
-    """Append-only: what was acknowledged survives a kill. The password is in a file, as arguments are public."""
+    """Append-only: what was acknowledged survives a kill, but for what came while it synced.
+
+    The password is in a file, as arguments are public.
+    """
 
     name = "valkey"
     title = "Valkey"
