@@ -148,6 +148,21 @@ def test_a_connection_that_died_silently_while_idle_is_replaced(cable: Cable, he
             assert store.incr("once") == 1
 
 
+@pytest.mark.parametrize("read", [False, True])
+def test_a_connection_on_which_something_is_left_is_not_used_again(here: Flask, read: bool) -> None:
+    client = redis.dedicated(2.0)
+    connection = client.connection_pool.get_connection()
+    for text in ("old", "older"):
+        connection.send_command("ECHO", text)
+    if read:  # both came with one packet, and the second lies in the parser
+        time.sleep(0.1)
+        assert connection.read_response() == b"old"
+    client.connection_pool.release(connection)
+    time.sleep(0.1)
+    assert client.echo("new") == b"new"
+    client.close()
+
+
 def test_an_unusable_address_stops_the_boot_and_is_not_shown() -> None:
     for url in ("http://x:hunter2@h/0", "redis://:hunter2@h:port/0", "", "localhost:6379"):
         with pytest.raises(BootError) as caught:
