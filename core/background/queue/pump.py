@@ -29,9 +29,11 @@ FRESH = 0.6
 """The part of a lease after which nothing that is leased is begun before the lease was renewed."""
 
 
-AHEAD, MOST_AHEAD = 0.001, 200
-"""Seconds within which what is taken ahead will have been begun, as things go; and how much that is at most. More of it
-makes no-op jobs hardly faster, and whoever comes then waits for longer."""
+AHEAD, MOST_AHEAD = 0.005, 200
+"""Seconds within which what is taken ahead will have been begun, as things go; and how much that is at most."""
+SLICE = 0.001
+"""Seconds for which hands go from job to job before they let the pump have a turn: it takes while they work, and
+whoever comes meanwhile is not kept waiting by jobs that wait for nothing."""
 STALE = 1.0
 """Seconds without a free hand after which what was taken ahead is left to others."""
 
@@ -47,7 +49,7 @@ class Pump:
         self.queue = queue
         self.size = size
         self._fixed = ahead
-        self._pace = self._stepped = self._moved = 0.0
+        self._pace = self._stepped = self._moved = self._turned = 0.0
         self.ending = False
         self.away = False
         self.revoked = 0
@@ -85,10 +87,13 @@ class Pump:
     def _next(self) -> Frame | None:
         if (frame := self._ready.take()) is None:  # another was faster
             return None
-        self._moved = time.monotonic()
+        self._moved = now = time.monotonic()
         self._running[frame.nonce] = frame
         if not self._ready:
             self._wake.set()
+        if now - self._turned > SLICE:
+            self._turned = now
+            time.sleep(0)
         return frame
 
     def _is_fresh(self) -> bool:
