@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Flask
-from huey.api import Huey, Task as HueyTask
+from huey.api import Huey
 from huey.consumer import Worker
 from huey.storage import BaseStorage
 
@@ -45,13 +45,15 @@ class Storage(BaseStorage):
         return []
 
 
-class Job(HueyTask):
-    """A leased envelope in the hands of Huey's worker."""
+class Job(NamedTuple):
+    """A leased envelope in the hands of Huey's worker, which wants of a task that it has an id."""
 
-    def __init__(self, frame: Frame, envelope: Envelope) -> None:
-        super().__init__(id=str(envelope.id))
-        self.frame = frame
-        self.envelope = envelope
+    frame: Frame
+    envelope: Envelope
+
+    @property
+    def id(self) -> str:
+        return str(self.envelope.id)
 
 
 class Hand(Worker):

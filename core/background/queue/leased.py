@@ -39,9 +39,9 @@ class Settled(NamedTuple):
     told: Callable[[bool, bool], None] | None = None
 
     @classmethod
-    def of(cls, frame: Frame, *effects: Effect) -> Settled:
+    def of(cls, frame: Frame, *effects: Effect, told: Callable[[bool, bool], None] | None = None) -> Settled:
         """It also leaves the gates that it has passed."""
-        return cls(frame.nonce, (("leave", "", frame.head), *effects) if frame.gated else effects)
+        return cls(frame.nonce, (("leave", "", frame.head), *effects) if frame.gated else effects, told)
 
 
 class Step(NamedTuple):

@@ -108,7 +108,7 @@ class Pump:
 
         ``told`` is called then, and must be quick.
         """
-        self._settled.append(Settled.of(frame, *effects)._replace(told=told))
+        self._settled.append(Settled.of(frame, *effects, told=told))
         self._running.pop(frame.nonce, None)
         self._wake.set()
 

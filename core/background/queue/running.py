@@ -14,7 +14,7 @@ import msgspec
 from flask import Flask, current_app
 
 from core import telemetry
-from core.background.job import BadResult, LeaseLost, answered, begun, running_as
+from core.background.job import BadResult, LeaseLost, answered, begun, run_as
 from core.background.queue import chaining, lines, messages
 from core.background.queue.groups import NoResults
 from core.background.queue.stories import Held
@@ -104,7 +104,8 @@ def _ended_outside(envelope: Envelope, exc: BaseException, seconds: float, app: 
 def _perform(envelope: Envelope, app: Flask, held: Held | None) -> Outcome:
     began = time.monotonic()
     error = None
-    with app.app_context(), _log_context(envelope), running_as(envelope, held) as job:
+    with app.app_context(), _log_context(envelope):
+        job = run_as(envelope, held)
         try:
             what, again = _attempt(envelope)
         except LeaseLost:
@@ -113,6 +114,8 @@ def _perform(envelope: Envelope, app: Flask, held: Held | None) -> Outcome:
         except (Exception, JobTimeout) as exc:  # whatever a task raises, the worker goes on
             error = _error(exc)
             what, again = _after_failure(envelope, exc)
+        finally:
+            job.end()
     return _told(envelope, what, again, time.monotonic() - began, error, job.result if what == "done" else "")
 
 

@@ -30,7 +30,7 @@ TRIP_AFTER, CLOSED_FOR = 5, 10
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is kept of a job that has ended: by id, and without its arguments."""
 
-    id: str
+    id: UUID
     task: str
     attempt: int
     ended_at: datetime
@@ -119,7 +119,7 @@ def unreadable(taken: Frame, why: str) -> list[Effect]:
 def _record(outcome: Outcome) -> Record:
     envelope = outcome.envelope
     return Record(
-        str(envelope.id),
+        envelope.id,
         envelope.name,
         envelope.attempt,
         datetime.now(UTC),
