@@ -19,6 +19,7 @@ from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, R
 from core.background.queue.frames import Frame
 from core.background.queue.leased import LEASE, Effect, Leased, Settled
 from core.background.queue.ready import Ready
+from core.background.queue.resting import Resting
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class Pump:
         self._running: dict[bytes, Frame] = {}
         self._settled: deque[Settled] = deque()
         self._wake = Event()
-        self._some = Event()
+        self._resting = Resting()
         self._begun = False
         self._ended = Event()
         self._reap_at = self._renewed = 0.0
@@ -70,15 +71,15 @@ class Pump:
         """The next job, or ``None`` when there is none within so many seconds, or the worker ends."""
         deadline = time.monotonic() + timeout
         while not self.ending:
-            if self._ready and self._is_fresh() and (frame := self._next()) is not None:
+            if self._has_some() and (frame := self._next()) is not None:
                 return frame
-            self._some.clear()
-            if self._ready and self._is_fresh():  # it came between the two: hands may be threads
-                continue
-            left = deadline - time.monotonic()
-            if left <= 0 or not self._some.wait(left):
+            if (left := deadline - time.monotonic()) <= 0:
                 return None
+            self._resting.rest(left, unless=self._has_some)
         return None
+
+    def _has_some(self) -> bool:
+        return bool(self._ready) and self._is_fresh()
 
     def hold(self, frame: Frame) -> None:
         """It is leased by other means, and settled here."""
@@ -89,7 +90,9 @@ class Pump:
             return None
         self._moved = now = time.monotonic()
         self._running[frame.nonce] = frame
-        if not self._ready:
+        if self._ready:
+            self._resting.rouse()
+        else:
             self._wake.set()
         if now - self._turned > SLICE:
             self._turned = now
@@ -138,7 +141,7 @@ class Pump:
         """Take nothing more; give back what nobody has begun."""
         self.ending = True
         self._give_back_ready()
-        self._some.set()
+        self._resting.rouse_all()
         self._wake.set()
 
     def _give_back_ready(self) -> None:
@@ -227,7 +230,8 @@ class Pump:
         if frames:
             self._ready.put(frames)
             self._moved = time.monotonic()
-            self._some.set()
+        if self._ready:
+            self._resting.rouse()
         if self.ending:
             self.end()
 
