@@ -21,8 +21,8 @@ PUSH = redis.script(
     + f"local KEPT_ENDED = {KEPT_ENDED}"
     + """
 -- ARGV: how many may wait in a lane, then for each job: due, frame, whether it may have been put here before, the key
--- of its twins or nothing, milliseconds for which that stands, id of the job, how its story begins or nothing. Answers
--- the lanes that are full now.
+-- of its twins or nothing, milliseconds for which that stands, id of the job where it has either, how its story begins
+-- or nothing. Answers the lanes that are full now.
 local SEEN, full, lanes = P .. 'seen', {}, {}
 for at = 2, #ARGV, 7 do
   local frame, once, twins, id = ARGV[at + 1], ARGV[at + 2] == '1', ARGV[at + 3], ARGV[at + 5]
