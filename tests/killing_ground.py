@@ -112,8 +112,10 @@ def _run(app: Flask, order: dict[str, Any], known: set[str]) -> None:
 
 
 def worker(app: Flask, order: dict[str, Any]) -> None:
-    from core.background.queue import consume
+    """With ``stalls`` in the order, a job may stall so often."""
+    from core.background.queue import consume, leased
 
+    leased.MOST_STALLS = order.get("stalls", leased.MOST_STALLS)
     consume(app)
 
 

@@ -20,7 +20,7 @@ from throwaway import install
 
 from core.background.chains import enqueue_chain, enqueue_group, step
 from core.background.queue import contents, dead
-from core.background.queue.figures import figures
+from core.background.queue.figures import ended, figures
 from core.background.tasks import enqueue, enqueue_in
 from core.data import outbox, redis
 from core.data.unit import unit
@@ -120,7 +120,6 @@ CALLS = {
 }
 ELSEWHERE = {
     f"{QUEUE}/leased.py:Leased.push": "Huey's own API does that, and is met in `test_huey_kill_points.py`",
-    f"{QUEUE}/twins.py:free": "met by whoever reaps a job that stalled too often; its key lapses by itself after a day",
     f"{QUEUE}/contents.py:run_now": "a tool of tests",
 }
 
@@ -196,6 +195,24 @@ def test_whoever_runs_jobs_may_be_killed_at_any_call(ground: Ground) -> None:
     assert nothing_is_left() and in_order()
     store: Any = redis.client()
     assert {store.hget(key, "state") for key in store.keys("pb:q:{default}:h:*")} == {b"done"}, "stories end too"
+
+
+def test_whoever_finds_a_job_dead_may_be_killed_and_it_has_failed_once(ground: Ground) -> None:
+    finders = [(f"{QUEUE}/leased.py:Leased.reap", 1), (f"{QUEUE}/leased.py:Leased.step", 2)]
+    for site, nth in finders:
+        for before in (True, False):
+            enqueue("chores.note", number=1)
+            assert ground("worker", "the task") == -signal.SIGKILL
+            assert ground("worker", site, nth, before, stalls=0) == -signal.SIGKILL
+            assert ground("idle_worker", stalls=0) == 0
+    many = 2 * len(finders)
+    assert [each.error for each in ended("default", "failed")] == [dead.STALLED] * many
+    assert (figures("default").failed, figures("default").dead) == (many, many)
+    assert done() == {} and nothing_is_left()
+    for letter in list(dead.letters("default")):
+        assert dead.replay(letter)
+    assert ground("idle_worker") == 0
+    assert done() == {1: many}
 
 
 def test_whoever_enqueues_may_be_killed_at_any_call(ground: Ground) -> None:

@@ -16,7 +16,7 @@ from huey.consumer import Worker
 from huey.storage import BaseStorage
 
 from core import telemetry
-from core.background.queue import delivery, messages, settling, twins
+from core.background.queue import delivery, messages, settling
 from core.background.queue.frames import Frame
 from core.background.queue.pump import Pump
 from core.background.queue.routes import route_of
@@ -95,20 +95,22 @@ class BoardHuey(Huey):
         return None if self._passed_on(frame, envelope) else Job(frame, envelope)
 
     def _stalled(self, frame: Frame, dead: bool) -> None:
-        """A job of a worker that died, or fell silent, while it ran; ``dead`` after the last time that it may."""
+        """Of a worker that died, or fell silent, while it ran; ``dead``: we are to settle it."""
         with self.app.app_context():
             telemetry.count("stalled_total", queue=self.name)
             try:
                 envelope = messages.decode(frame.message)
-            except messages.BadMessage:
+            except messages.BadMessage as exc:
+                if dead:
+                    self.pump.settle(frame, *settling.unreadable(frame, str(exc)))
                 return
             facts = {"task": envelope.name, "job": str(envelope.id), "queue": self.name}
             if not dead:
                 log.error("job stalled: its worker fell silent; it is run again", extra=facts)
                 return
             log.error("job stalled too often and is kept with the dead", extra=facts)
-            if key := twins.key_of(envelope, route_of(envelope.name)):
-                twins.free(key, envelope)
+            telemetry.count("jobs_total", task=envelope.name, outcome="failed")
+            self.pump.settle(frame, *settling.given_up(frame, envelope))
 
     def _passed_on(self, frame: Frame, envelope: Envelope) -> bool:
         """A job whose enqueuer did not know its queue, limits or followers goes there now."""

@@ -22,7 +22,6 @@ EVENTS = 1000
 """Of a job's story, about: the oldest go first."""
 KEPT, KEPT_ENDED = 30 * 86_400, 86_400
 """Seconds for which a story is kept after its last event, and after the job's end."""
-STALLED = "its worker died or fell silent while it ran, again and again"
 
 BASE = f"""
 local P = KEYS[1]
@@ -76,8 +75,8 @@ end
 
 ENDED = """
 -- Keep what is told of jobs that have ended, and count them: for the queue, and by the hour with how long they waited
--- and ran for the queue, the task and the lane. Of each is told its task, its lane and two buckets of time
--- (``tallies.py``), and a record.
+-- and ran for the queue, the task and the lane. Of each is told its task, its lane and two buckets of time (or ``-``
+-- where nobody knows; ``tallies.py``), and a record.
 local function add(sums, field, many)
   sums[field] = (sums[field] or 0) + many
 end
@@ -91,12 +90,14 @@ local function keep(ended, what, many)
   end
   local room = redis.call('HLEN', hour) < 20000
   for alike, times in pairs(told) do
-    local task, lane, waited, ran = string.match(alike, '^(%S+) (%S*) (%d+) (%d+)$')
+    local task, lane, waited, ran = string.match(alike, '^(%S+) (%S*) ([%d-]+) ([%d-]+)$')
     if task then
       for whose, kept in pairs({['q'] = true, ['k:' .. task] = true, ['l:' .. lane] = room}) do
         if kept then
-          add(sums, whose .. '|w' .. waited, times)
-          add(sums, whose .. '|r' .. ran, times)
+          if waited ~= '-' then
+            add(sums, whose .. '|w' .. waited, times)
+            add(sums, whose .. '|r' .. ran, times)
+          end
           add(sums, whose .. '|' .. what, times)
         end
       end
@@ -166,18 +167,10 @@ local function tell(id, told)
 end
 
 -- A job whose process did not come to an end with it.
-local function tell_stalled(head, dead)
+local function tell_stalled(head)
   local id = follows(head)
-  if not id then return end
-  if not dead then
-    if redis.call('HGET', P .. 'h:' .. id, 'state') == 'running' then
-      tell(id, {{what = 'stalled', facts = {{state = 'stalled'}}}})
-    end
-    return
+  if id and redis.call('HGET', P .. 'h:' .. id, 'state') == 'running' then
+    tell(id, {{what = 'stalled', facts = {{state = 'stalled'}}}})
   end
-  local why = '{STALLED}'
-  local facts, data = {{state = 'failed', error = why}}, cjson.encode({{error = why}})
-  tell(id, {{what = 'stalled'}})
-  tell(id, {{what = 'failed', facts = facts, data = data, now = 'ended_at', keep = {KEPT_ENDED}}})
 end
 """

@@ -63,7 +63,8 @@ class Pump:
         self._ended = Event()
         self._reap_at = self._renewed = 0.0
         self.on_stalled: Callable[[Frame, bool], None] = _tell
-        """Called with each job of a process that fell silent, and whether it was the last time."""
+        """Called with each job of a process that fell silent, and whether that was the last time: then it is to be
+        settled, and is told again after an error."""
 
     # -- for those who work --
 
@@ -238,7 +239,11 @@ class Pump:
     def _adopt(self) -> None:
         """What a step has taken whose reply was lost."""
         known = {frame.nonce for frame in self._ready} | self._running.keys() | {each.nonce for each in self._settled}
-        self._offer([frame for frame in self.queue.held() if frame.nonce not in known])
+        taken, dead = self.queue.held()
+        self._offer([frame for frame in taken if frame.nonce not in known])
+        for frame in dead:
+            if frame.nonce not in known:
+                self.on_stalled(frame, True)
 
     def _reap(self) -> None:
         now = time.monotonic()

@@ -97,7 +97,7 @@ while at <= #ARGV do
     elseif what == 'leave' then leave(nonce, second)
     elseif what == 'back' then
       offer(second, true)
-      tell_stalled(head_of(second), false)
+      tell_stalled(head_of(second))
     elseif what == 'tell' then tell(first, event(second))
     elseif what == 'put' then place(first, second)
     elseif what == 'count' then redis.call('HINCRBY', STAT, first, second)
@@ -205,18 +205,18 @@ return {taken, lost, known and 1 or 0, wait, rest, fired, redis.call('HLEN', P .
 """
 )
 
-# Give back what processes hold whose leases have lapsed; whoever stalls too often is dead.
+# Give back what processes hold whose leases have lapsed. What stalls too often is leased to whoever finds it so, who is
+# to settle it and does not run it; should that one die, the next who finds it is to.
 REAP = redis.script(
     BASE
     + LANES
     + GATES
     + STORIES
     + """
--- ARGV: how many at most, how often a job may stall, the process that is given a lease on what stalled too often or
--- nothing, milliseconds of that.
+-- ARGV: how many at most, how often a job may stall, the process that finds it, milliseconds of its lease.
 local limit, most, heir = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 redis.call('HDEL', STALLS, '')
-if heir ~= '' then redis.call('ZADD', PROCS, now + ARGV[4], heir) end
+redis.call('ZADD', PROCS, now + ARGV[4], heir)
 redis.call('ZREMRANGEBYSCORE', IDLE, '-inf', (redis.call('HGET', STAT, 'turn') or 0) - CREDIT)
 local stalled, dead = {}, {}
 for _, process in ipairs(redis.call('ZRANGEBYSCORE', PROCS, '-inf', now, 'LIMIT', 0, 20)) do
@@ -227,20 +227,13 @@ for _, process in ipairs(redis.call('ZRANGEBYSCORE', PROCS, '-inf', now, 'LIMIT'
     local nonce, frame = found[at], found[at + 1]
     redis.call('HDEL', leases, nonce)
     leave(nonce, head_of(frame) .. DOUBT)
-    local over = redis.call('HINCRBY', STALLS, nonce, 1) > most
-    if over then dead[#dead + 1] = frame end
-    if over and heir ~= '' then  -- should the heir die of it, the next one is it.
+    tell_stalled(head_of(frame))
+    if redis.call('HINCRBY', STALLS, nonce, 1) > most then
+      dead[#dead + 1] = frame
       redis.call('HSET', P .. 'p:' .. heir, nonce, frame)
-    elseif over then
-      redis.call('HDEL', STALLS, nonce)
-      redis.call('HSET', DEAD, nonce, '\\n' .. frame)
-      redis.call('ZADD', DEAD_AT, now, nonce)
-      redis.call('HINCRBY', STAT, 'failed', 1)
-      tell_stalled(head_of(frame), true)
     else
       stalled[#stalled + 1] = frame
       offer(frame, true)
-      tell_stalled(head_of(frame), false)
       redis.call('HINCRBY', STAT, 'stalled', 1)
     end
   end

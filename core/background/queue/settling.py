@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from core.background.queue import chaining, messages, stories, tallies, twins
+from core.background.queue.dead import STALLED
 from core.background.queue.delivery import due
 from core.background.queue.frames import Frame
 from core.background.queue.framing import framed
@@ -19,6 +20,7 @@ from core.background.queue.routes import route_of
 from core.background.queue.running import Outcome
 from core.background.queue.words import fit, legible
 from core.data.faults import as_refusal
+from core.data.outbox import Envelope
 from core.telemetry import scrub
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,17 @@ def effects_of(taken: Frame, outcome: Outcome, queue: str) -> list[Effect]:
         return unreadable(taken, f"it was {outcome.what}, and what follows from that could not be made")
 
 
+def given_up(taken: Frame, envelope: Envelope) -> list[Effect]:
+    """Of a job whose workers died under it too often: it has failed, and whatever is wrong it does not run again."""
+    outcome = Outcome(envelope, "failed", None, 0.0, STALLED)
+    try:
+        told, counted = msgspec.json.encode(_record(outcome)), tallies.untimed(envelope.name, taken.lane)
+        return [*_failed(taken, outcome, told, counted), *_told(outcome)]
+    except Exception:
+        log.exception("what follows a job cannot be made: it is kept with the dead", extra={"task": envelope.name})
+        return unreadable(taken, STALLED)
+
+
 def _told(outcome: Outcome) -> list[Effect]:
     """How its story goes on. It is better lost than the job."""
     envelope = outcome.envelope
@@ -86,14 +99,13 @@ def _moved(taken: Frame, outcome: Outcome) -> list[Effect]:
             ("put", due(outcome.again), framed(outcome.again, route_of(outcome.envelope.name))),
             ("count", "retried" if outcome.what == "retry" else outcome.what, 1),
         ]
-    free = _free(outcome)
     if outcome.what == "failed":
-        return [
-            *free,
-            ("dead", taken.nonce, told + b"\n" + taken.raw()),
-            ("failed", counted, told),
-        ]
-    return [*free, ("done", counted, told)]
+        return _failed(taken, outcome, told, counted)
+    return [*_free(outcome), ("done", counted, told)]
+
+
+def _failed(taken: Frame, outcome: Outcome, told: bytes, counted: str) -> list[Effect]:
+    return [*_free(outcome), ("dead", taken.key, told + b"\n" + taken.raw()), ("failed", counted, told)]
 
 
 def _counted(taken: Frame, outcome: Outcome) -> str:
