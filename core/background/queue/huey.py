@@ -134,7 +134,7 @@ class BoardHuey(Huey):
             log.warning("job goes back to the queue: the worker ends", extra=facts)
             self.pump.give_back(task.frame)
             raise
-        self.pump.settle(task.frame, *effects)
+        self.pump.settle(task.frame, *effects, told=settling.told_of(outcome, effects))
 
     def read_schedule(self, timestamp: Any = None) -> list[Any]:
         return []

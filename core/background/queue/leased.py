@@ -28,18 +28,22 @@ Effect = tuple[str, Any, Any]
 """An operation of ``scripts.STEP`` and its two arguments."""
 
 
+Told = Callable[[bool | None, bool], None]
+
+
 class Settled(NamedTuple):
     """A job that its process has done with, and what follows from that: all of it, or none if the lease was lost.
 
-    ``told`` is called once that is so: whether the lease was ours, and whether a chord became full.
+    ``told`` is called once that is so: whether the lease was ours, and whether a chord became full. Where the reply to
+    an earlier step was lost, one that is not ours may have been settled by that one: then it is told ``None``.
     """
 
     nonce: bytes
     effects: Sequence[Effect] = ()
-    told: Callable[[bool, bool], None] | None = None
+    told: Told | None = None
 
     @classmethod
-    def of(cls, frame: Frame, *effects: Effect, told: Callable[[bool, bool], None] | None = None) -> Settled:
+    def of(cls, frame: Frame, *effects: Effect, told: Told | None = None) -> Settled:
         """It also leaves the gates that it has passed."""
         return cls(frame.nonce, (("leave", "", frame.head), *effects) if frame.gated else effects, told)
 

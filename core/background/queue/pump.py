@@ -17,7 +17,7 @@ from threading import Event
 from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError
 
 from core.background.queue.frames import Frame
-from core.background.queue.leased import LEASE, Effect, Leased, Settled
+from core.background.queue.leased import LEASE, Effect, Leased, Settled, Told
 from core.background.queue.ready import Ready
 from core.background.queue.resting import Resting
 
@@ -107,7 +107,7 @@ class Pump:
         self._wake.set()
         return False
 
-    def settle(self, frame: Frame, *effects: Effect, told: Callable[[bool, bool], None] | None = None) -> None:
+    def settle(self, frame: Frame, *effects: Effect, told: Told | None = None) -> None:
         """The job is done with; its effects happen with the next step, unless the lease was lost.
 
         ``told`` is called then, and must be quick.
@@ -191,7 +191,8 @@ class Pump:
             raise
         for each in sent:
             if each.told:
-                each.told(each.nonce not in step.lost, each.nonce in step.fired)
+                lost = each.nonce in step.lost
+                each.told(None if lost and self.away else not lost, each.nonce in step.fired)
         if step.lost and not self.away:
             log.warning("jobs were done by us and are somebody else's by now", extra={"many": len(step.lost)})
         if self._begun and not step.known:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from core.background.queue import chaining, messages, stories, tallies, twins
+from core.background.queue import chaining, lines, messages, stories, tallies, twins
 from core.background.queue.dead import STALLED
 from core.background.queue.delivery import due
 from core.background.queue.frames import Frame
 from core.background.queue.framing import framed
-from core.background.queue.leased import Effect
+from core.background.queue.leased import Effect, Told
 from core.background.queue.routes import route_of
 from core.background.queue.running import Outcome
 from core.background.queue.words import fit, legible
@@ -58,6 +59,13 @@ def effects_of(taken: Frame, outcome: Outcome, queue: str) -> list[Effect]:
         facts = {"task": outcome.envelope.name}
         log.exception("what follows a job cannot be made: it is kept with the dead", extra=facts)
         return unreadable(taken, f"it was {outcome.what}, and what follows from that could not be made")
+
+
+def told_of(outcome: Outcome, effects: list[Effect]) -> Told | None:
+    """Who is told once they have happened: the log, where they say that a job was done."""
+    if outcome.what == "done" and any(effect[0] == "done" for effect in effects):
+        return partial(lines.settled, outcome.envelope, outcome.seconds)
+    return None
 
 
 def given_up(taken: Frame, envelope: Envelope) -> list[Effect]:

@@ -165,8 +165,8 @@ class Pumped:
         came: list[Ended] = []
         there = threading.Event()
 
-        def told(ours: bool, fired: bool) -> None:
-            came.append(Ended(ours, fired))
+        def told(ours: bool | None, fired: bool) -> None:
+            came.append(Ended(bool(ours), fired))
             there.set()
 
         self.pump.settle(frame, *effects, told=told)
