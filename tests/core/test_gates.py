@@ -140,7 +140,13 @@ def test_random_work_never_passes_a_limit_and_all_is_done(queue: Leased, seed: i
             else:
                 finished += words([each])
                 done(crew, each)
-    assert len(set(finished)) == 60
+        assert sum(map(int, queue.client.hvals(queue.keys.gate_lengths))) == at_gates(queue)  # type: ignore[arg-type]
+    assert len(set(finished)) == 60 and at_gates(queue) == 0
+
+
+def at_gates(queue: Leased) -> int:
+    store: Any = queue.client
+    return sum(store.llen(queue.keys.at_gate(gate.decode())) for gate in store.smembers(queue.keys.gated))
 
 
 def test_no_more_start_in_any_window_than_the_rate_allows(queue: Leased) -> None:

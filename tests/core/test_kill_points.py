@@ -255,7 +255,8 @@ def test_one_who_is_killed_leaves_a_call_done_or_not_begun(ground: Ground, site:
 def nothing_is_left() -> bool:
     """Not a job, a lease, or a seat at a gate."""
     store: Any = redis.client()
-    held = [key for key in store.keys("pb:q:{default}:*") if key.split(b":")[3] in (b"p", b"g", b"w", b"z")]
+    places = (b"p", b"g", b"w", b"z", b"gate_lengths", b"rate_lengths")
+    held = [key for key in store.keys("pb:q:{default}:*") if key.split(b":")[3] in places]
     now = figures("default")
     assert (now.waiting, now.delayed, now.active, now.workers) == (0, 0, 0, 0)
     assert held == [], "nobody holds a lease, or a seat"

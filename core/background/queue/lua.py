@@ -9,7 +9,9 @@ idle comes in ahead of the others by at most ``CREDIT`` jobs, so a tenant with a
 lane the higher priority goes first, and of equals the first.
 
 **Gates.** ``c`` lets so many with the same key run at once; who must wait does so at the gate, in order, and whoever
-leaves seats the next. ``r`` lets so many start in any so many milliseconds; who must wait goes to the schedule.
+leaves seats the next. ``r`` lets so many start in any so many milliseconds; who must wait goes to the schedule. Of each
+lane it is counted how many wait so, which ``PUSH`` adds to those in the lane; older releases do not count, so what they
+have left wrong is forgotten as soon as nothing waits.
 
 **Stories.** A job that is followed says so in its head, ``;s0=<id>``. What happens to it goes to a stream, and what
 that makes of its state to a hash beside it; both are gone some time after its end.
@@ -27,6 +29,7 @@ BASE = f"""
 local P = KEYS[1]
 local SCHED, TURNS, IDLE, PROCS, STALLS = P .. 'sched', P .. 'turns', P .. 'idle', P .. 'procs', P .. 'stalls'
 local STAT, DEAD, DEAD_AT, NEXT, GATED = P .. 'stat', P .. 'dead', P .. 'dead_at', P .. 'next', P .. 'gated'
+local GATE_LENGTHS, RATE_LENGTHS = P .. 'gate_lengths', P .. 'rate_lengths'
 local CREDIT = {CREDIT}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -68,8 +71,19 @@ local function offer(frame, back)
   enter(lane)
 end
 
+local function count(lengths, frame, by)
+  local lane = lane_of(head_of(frame))
+  if redis.call('HINCRBY', lengths, lane, by) <= 0 then redis.call('HDEL', lengths, lane) end
+end
+
+local function schedule(due, frame)
+  if redis.call('ZADD', SCHED, due, frame) == 1 and string.find(head_of(frame), ';r', 1, true) then
+    count(RATE_LENGTHS, frame, 1)
+  end
+end
+
 local function place(due, frame)
-  if tonumber(due) > now then redis.call('ZADD', SCHED, due, frame) else offer(frame, false) end
+  if tonumber(due) > now then schedule(due, frame) else offer(frame, false) end
 end
 """
 

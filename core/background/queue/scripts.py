@@ -49,6 +49,7 @@ end
 
 for lane in pairs(lanes) do
   local many = redis.call('LLEN', P .. 'w:' .. lane) + redis.call('ZCARD', P .. 'z:' .. lane)
+  for _, lengths in ipairs({GATE_LENGTHS, RATE_LENGTHS}) do many = many + (redis.call('HGET', lengths, lane) or 0) end
   if many >= tonumber(ARGV[1]) then full[#full + 1] = lane end
 end
 
@@ -129,8 +130,14 @@ local well = #done > 0
 redis.call('ZADD', PROCS, now + ARGV[2], process)
 
 local due = redis.call('ZRANGEBYSCORE', SCHED, '-inf', now, 'LIMIT', 0, 128)
-for _, frame in ipairs(due) do offer(frame, false) end
-if #due > 0 then redis.call('ZREM', SCHED, unpack(due)) end
+for _, frame in ipairs(due) do
+  offer(frame, false)
+  if string.find(head_of(frame), ';r', 1, true) then count(RATE_LENGTHS, frame, -1) end
+end
+if #due > 0 then
+  redis.call('ZREM', SCHED, unpack(due))
+  if redis.call('EXISTS', SCHED) == 0 then redis.call('DEL', RATE_LENGTHS) end
+end
 
 local state = redis.call('HMGET', STAT, 'paused', 'row', 'trips', 'open_until', 'turn')
 if state[3] then
