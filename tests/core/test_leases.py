@@ -99,6 +99,15 @@ def test_a_beat_renews_a_late_lease_and_raises_nobody_who_has_left(queue: Leased
     assert words(other.reap()[0]) == ["a"]
 
 
+def test_who_was_given_up_is_told_so_though_it_takes_back_what_others_left(queue: Leased, other: Leased) -> None:
+    put(queue, "a")
+    queue.step(1)
+    silent(queue)
+    assert words(other.reap()[0]) == ["a"]
+    assert queue.reap() == ([], [])
+    assert not queue.step(0).known
+
+
 def test_a_job_that_stalls_too_often_is_left_to_whoever_finds_it_to_settle(queue: Leased, other: Leased) -> None:
     put(queue, "poison")
     for _ in range(MOST_STALLS):

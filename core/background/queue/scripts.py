@@ -223,7 +223,8 @@ REAP = redis.script(
 -- ARGV: how many at most, how often a job may stall, the process that finds it, milliseconds of its lease.
 local limit, most, heir = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 redis.call('HDEL', STALLS, '')
-redis.call('ZADD', PROCS, now + ARGV[4], heir)
+-- It renews its own lease first, unless it was given up: that its next step is to tell it.
+redis.call('ZADD', PROCS, 'XX', now + ARGV[4], heir)
 redis.call('ZREMRANGEBYSCORE', IDLE, '-inf', (redis.call('HGET', STAT, 'turn') or 0) - CREDIT)
 local stalled, dead = {}, {}
 for _, process in ipairs(redis.call('ZRANGEBYSCORE', PROCS, '-inf', now, 'LIMIT', 0, 20)) do
@@ -237,6 +238,7 @@ for _, process in ipairs(redis.call('ZRANGEBYSCORE', PROCS, '-inf', now, 'LIMIT'
     tell_stalled(head_of(frame))
     if redis.call('HINCRBY', STALLS, nonce, 1) > most then
       dead[#dead + 1] = frame
+      redis.call('ZADD', PROCS, now + ARGV[4], heir)
       redis.call('HSET', P .. 'p:' .. heir, nonce, frame)
     else
       stalled[#stalled + 1] = frame
