@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from job_kills import held_by
-from throwaway import eventually, install
+from throwaway import HASTE, eventually, install
 
 from core.background.queue import contents, dead
 from core.background.queue.keys import Keys
@@ -61,7 +61,7 @@ def house_chores(ctx: Flask, tmp_path: Path) -> dict[str, str]:
             time.sleep(seconds)
             redis.client().rpush("chores:notes", "rested")
         """
-    return install(tmp_path, "chores", tasks=tasks)
+    return install(tmp_path, "chores", tasks=tasks, models=HASTE)
 
 
 def notes() -> list[bytes]:
@@ -133,7 +133,7 @@ def test_a_worker_and_its_callers_bear_a_valkey_that_is_not_there(
         assert worker.stop() == 0
         assert "Traceback" not in worker.log()
     finally:
-        worker.kill()
+        worker.close()
         own.stop()
 
 
