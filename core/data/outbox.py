@@ -210,8 +210,8 @@ def _delete(ids: Iterable[UUID]) -> set[UUID]:
 # -- the sweep --------------------------------------------------------------------------------------------------
 
 
-def sweep(limit: int = 500, settled: timedelta = SETTLED) -> int:
-    """Hand over what other hands left: rows older than ``settled`` that are due, or nearly.
+def sweep(limit: int = 500, settled: timedelta | None = None) -> int:
+    """Hand over what other hands left: rows older than ``settled``, or ``SETTLED``, that are due, or nearly.
 
     Answers how many it took. A row that cannot be handed over keeps the reason, waits longer each time and holds
     up nobody. Raises what the queue raised when it was unreachable; then every row stays as it is.
@@ -223,7 +223,7 @@ def sweep(limit: int = 500, settled: timedelta = SETTLED) -> int:
     with bypass("outbox sweep"), unit():
         waiting = (
             sa.select(OutboxRow)
-            .where(OutboxRow.created_at <= now - settled)
+            .where(OutboxRow.created_at <= now - (SETTLED if settled is None else settled))
             .where(sa.or_(OutboxRow.due_at.is_(None), OutboxRow.due_at <= now + LOOK_AHEAD))
             .where(*(hold.spares(OutboxRow) for hold in box.holds()))
             .order_by(OutboxRow.created_at, OutboxRow.id)

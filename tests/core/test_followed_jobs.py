@@ -503,5 +503,5 @@ def test_redis_goes_and_comes_back_in_the_middle_and_the_job_goes_on(
             kept = [what for what, _ in told(job) if what != "progress"]
             assert kept == ["queued", "started", "log", "done"], "it ran once"
     finally:
-        worker.kill()
+        worker.close()
         own.stop()

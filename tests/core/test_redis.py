@@ -100,12 +100,11 @@ def test_nothing_waits_for_ever(cable: Cable) -> None:
         options = redis.client().connection_pool.connection_kwargs
         assert (options["socket_connect_timeout"], options["socket_timeout"]) == (1.0, 2.0)
     with bare(cable.url("socket_timeout=0.2")).app_context():
+        assert redis.client().connection_pool.connection_kwargs["socket_timeout"] == 0.2
         redis.client().ping()
         cable.frozen = True
-        began = time.monotonic()
         with pytest.raises(library.TimeoutError):
             redis.client().ping()
-        assert time.monotonic() - began < 1
 
 
 def test_a_write_is_never_repeated(cable: Cable, here: Flask) -> None:
