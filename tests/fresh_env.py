@@ -97,7 +97,6 @@ class FreshEnv:
             started = [_Elsewhere(self, kind) for kind in kinds]
             for each in started:
                 stack.callback(each.close)
-                stack.callback(each.kill)
             for each in started:
                 each.wait_ready()
             yield list(started)
@@ -109,9 +108,7 @@ class _Elsewhere(Process):
         super().__init__(kind, {})
 
     def start(self) -> None:
-        figures = self._env.site.parent / "figures"  # killed processes would leave theirs in /tmp
-        figures.mkdir(exist_ok=True)
-        self.environ = {**self._env.environ, "PORT": self.environ["PORT"], "PROMETHEUS_MULTIPROC_DIR": str(figures)}
+        self.environ = {**self._env.environ, **{name: self.environ[name] for name in ("PORT", "TMPDIR")}}
         self._began = self._log.stat().st_size
         with self._log.open("ab") as log:
             self._popen = subprocess.Popen(

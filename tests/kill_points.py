@@ -113,7 +113,6 @@ CALLS = {
 }
 ELSEWHERE = {
     f"{QUEUE}/leased.py:Leased.push": "Huey's own API does that, and is met in `test_huey_kill_points.py`",
-    f"{QUEUE}/twins.py:free": "met by whoever reaps a job that stalled too often; its key lapses by itself after a day",
     f"{QUEUE}/contents.py:run_now": "a tool of tests",
 }
 
@@ -164,7 +163,8 @@ def done() -> Counter[int]:
 def nothing_is_left() -> bool:
     """Not a job, a lease, or a seat at a gate."""
     store: Any = redis.client()
-    held = [key for key in store.keys("pb:q:{default}:*") if key.split(b":")[3] in (b"p", b"g", b"w", b"z")]
+    places = (b"p", b"g", b"w", b"z", b"gate_lengths", b"rate_lengths")
+    held = [key for key in store.keys("pb:q:{default}:*") if key.split(b":")[3] in places]
     now = figures("default")
     assert (now.waiting, now.delayed, now.active, now.workers) == (0, 0, 0, 0)
     assert held == [], "nobody holds a lease, or a seat"

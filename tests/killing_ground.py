@@ -71,9 +71,10 @@ def _run(app: Flask, order: dict[str, Any], known: set[str]) -> None:
 
 
 def worker(app: Flask, order: dict[str, Any]) -> None:
-    """One that outlives the server ends as ``idle_worker`` does."""
-    from core.background.queue import consume
+    """With ``stalls`` in the order, a job may stall so often. One that outlives the server ends as ``idle_worker``."""
+    from core.background.queue import consume, leased
 
+    leased.MOST_STALLS = order.get("stalls", leased.MOST_STALLS)
     if order.get("server"):
         threading.Thread(target=end_idle, args=(app, order), daemon=True).start()
     consume(app)
@@ -94,7 +95,7 @@ def end_idle(app: Flask, order: dict[str, Any]) -> None:
 
 
 def is_any_left(queue: str) -> bool:
-    """Waiting, delayed, leased, or held up at a gate; asked in one command, for jobs go from place to place meanwhile."""
+    """Waiting, delayed, leased, or held up at a gate; asked in one command, for jobs move meanwhile."""
     from core.data import redis
 
     store: Any = redis.client()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from throwaway import HASTE, install
 
 from core.ops.embedded import Servers, start
 from core.ops.processes import ROOT, Process
@@ -80,7 +81,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     try:
         facts = {name: getattr(servers, name) for name in ("superuser_url", "redis_url", "mongodb_uri")}
         environ = prepare(facts, 0).environ(secrets.token_urlsafe(48), str(folder / "instance"))
-        environ |= {"PLUGINS": "auth"}
+        environ |= {"PLUGINS": "auth,haste", **install(folder, "haste", models=HASTE)}
         command = [sys.executable, "-m", "flask", "db", "upgrade"]
         subprocess.run(command, cwd=ROOT, env={**os.environ, **environ}, check=True, capture_output=True)
         house = House(servers, environ)

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from core.background.queue.keys import DEFAULT
 from core.background.queue.routes import route_of
 from core.background.queue.steps import following_group
@@ -24,6 +26,8 @@ from core.data.unit import unit, unit_or_none
 
 LARGEST = 1000
 """Members of a group."""
+MOST_CARRIED = 4 * 1024 * 1024
+"""Bytes of JSON of what follows a group, over all members: each carries it, so that it is there whoever is last."""
 
 
 def step(name: str, /, **arguments: Any) -> Step:
@@ -52,14 +56,15 @@ def enqueue_group(members: Iterable[Step], *, then: Step) -> UUID:
     """Have all members run, in any order, and ``then`` begin once all are done.
 
     Answers the id of the job that ``then`` will be. There are 1 to 1,000 members; each takes, together with ``then``,
-    at most 64 KiB (``ValueError``). While one has failed for good the group waits, for seven days, until it is
-    replayed from the dead letters.
+    at most 64 KiB, and as each carries ``then`` along, that takes at most 4 MiB in all (``ValueError``). While one has
+    failed for good the group waits, for seven days, until it is replayed from the dead letters.
     """
     several = list(members)
     if not 1 <= len(several) <= LARGEST:
         raise ValueError(f"a group has 1 to {LARGEST} members, and not {len(several)}")
     for member in several:
         _refuse_given(member)
+    _refuse_too_heavy(then, len(several))
     group = Group(new_id(), len(several), _queue_of(several[0].name))
     if unit_or_none() is not None:
         return _write_all(several, group, then)
@@ -81,6 +86,16 @@ def _queue_of(name: str) -> str:
         if as_refusal(exc) is None:
             raise
         return DEFAULT  # Redis is away: it is counted there, which takes a job more for each
+
+
+def _refuse_too_heavy(then: Step, members: int) -> None:
+    size = len(msgspec.json.encode(then))
+    if size * members > MOST_CARRIED:
+        raise ValueError(
+            f"{then.name}: what follows a group is kept with each of its members, and takes {size} bytes, while for"
+            f" {members} members it may take {MOST_CARRIED // members};"
+            " store the data (service(ObjectStore), a row) and pass its key"
+        )
 
 
 def _refuse_given(step: Step) -> None:

@@ -16,8 +16,6 @@ away takes nothing from the job but its story.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -147,15 +145,11 @@ def current_job() -> Job:
     return job
 
 
-@contextmanager
-def running_as(envelope: Envelope, held: Held | None) -> Iterator[Job]:
+def run_as(envelope: Envelope, held: Held | None) -> Job:
+    """Make it the current one of this context, for good; ``end`` it when it is done."""
     job = Job(envelope, held)
-    token = _current.set(job)
-    try:
-        yield job
-    finally:
-        job.end()
-        _current.reset(token)
+    _current.set(job)
+    return job
 
 
 def begun(policy: Policy) -> None:

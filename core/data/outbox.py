@@ -34,6 +34,7 @@ from core.data.envelopes import (
     refuse_too_long,
 )
 from core.data.faults import as_refusal
+from core.data.holding import Holds
 from core.data.models import db, new_id, utcnow
 from core.data.tenancy import bypass, tenant_or_none
 from core.data.unit import current_unit, unit
@@ -50,7 +51,6 @@ REST = 10.0
 """Seconds without fast path in this process once Redis has failed it."""
 
 Deliver = Callable[[Sequence[Envelope]], None]
-HeldUp = Callable[[], set[UUID | None]]
 
 
 class OutboxRow(db.Model):  # type: ignore[name-defined]
@@ -77,7 +77,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self.deliver: Deliver | None = None
-        self.held_up: HeldUp = set
+        self.holds: Holds = tuple
         self.resting_until = 0.0
 
     def open(self) -> bool:
@@ -91,11 +91,11 @@ def init_app(app: Flask) -> None:
     app.extensions["pegboard.outbox"] = Outbox()
 
 
-def set_deliverer(app: Flask, deliver: Deliver, held_up: HeldUp = set) -> None:
-    """``deliver`` puts envelopes on the queue, all or none, in one round trip; it raises when it cannot. ``held_up``
-    answers the tenants whose rows are to stay here for now, for their jobs fill a queue."""
+def set_deliverer(app: Flask, deliver: Deliver, holds: Holds = tuple) -> None:
+    """``deliver`` puts envelopes on the queue, all or none, in one round trip; it raises when it cannot. ``holds``
+    answers what is to stay here for now, for it would go where a tenant's jobs fill a queue."""
     box = app.extensions["pegboard.outbox"]
-    box.deliver, box.held_up = deliver, held_up
+    box.deliver, box.holds = deliver, holds
 
 
 def put(
@@ -176,15 +176,14 @@ def _hand_over(envelopes: list[Envelope]) -> None:
     """Right after the commit, in the tenant that wrote the rows. What fails here is left to the sweep."""
     box = _outbox()
     soon = utcnow() + SHORT_DELAY
-    held_up = box.held_up()
-    ready = [
-        envelope
-        for envelope in envelopes
-        if (envelope.due_at is None or envelope.due_at <= soon) and envelope.tenant_id not in held_up
-    ]
+    ready = [envelope for envelope in envelopes if envelope.due_at is None or envelope.due_at <= soon]
     if not ready or not box.open():
         return
     try:
+        for hold in box.holds():
+            ready = [envelope for envelope in ready if not hold.has(envelope)]
+        if not ready:
+            return
         with unit():
             # Losing this deletion in a crash costs one repeated job, so it need not wait for the disk.
             db.session.execute(sa.text("set local synchronous_commit = off"))
@@ -211,8 +210,8 @@ def _delete(ids: Iterable[UUID]) -> set[UUID]:
 # -- the sweep --------------------------------------------------------------------------------------------------
 
 
-def sweep(limit: int = 500, settled: timedelta = SETTLED) -> int:
-    """Hand over what other hands left: rows older than ``settled`` that are due, or nearly.
+def sweep(limit: int = 500, settled: timedelta | None = None) -> int:
+    """Hand over what other hands left: rows older than ``settled``, or ``SETTLED``, that are due, or nearly.
 
     Answers how many it took. A row that cannot be handed over keeps the reason, waits longer each time and holds
     up nobody. Raises what the queue raised when it was unreachable; then every row stays as it is.
@@ -224,9 +223,9 @@ def sweep(limit: int = 500, settled: timedelta = SETTLED) -> int:
     with bypass("outbox sweep"), unit():
         waiting = (
             sa.select(OutboxRow)
-            .where(OutboxRow.created_at <= now - settled)
+            .where(OutboxRow.created_at <= now - (SETTLED if settled is None else settled))
             .where(sa.or_(OutboxRow.due_at.is_(None), OutboxRow.due_at <= now + LOOK_AHEAD))
-            .where(*_not_of(box.held_up()))
+            .where(*(hold.spares(OutboxRow) for hold in box.holds()))
             .order_by(OutboxRow.created_at, OutboxRow.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -235,13 +234,6 @@ def sweep(limit: int = 500, settled: timedelta = SETTLED) -> int:
         if rows:
             _delete(_taken(box, rows))
     return len(rows)
-
-
-def _not_of(tenants: set[UUID | None]) -> list[sa.ColumnElement[bool]]:
-    wanted: list[sa.ColumnElement[bool]] = [OutboxRow.tenant_id.is_not(None)] if None in tenants else []
-    if named := [tenant for tenant in tenants if tenant is not None]:
-        wanted.append(sa.or_(OutboxRow.tenant_id.is_(None), OutboxRow.tenant_id.not_in(named)))
-    return wanted
 
 
 def _taken(box: Outbox, rows: Sequence[OutboxRow]) -> list[UUID]:

@@ -8,7 +8,7 @@ owner, refuses whatever slips past the ORM. Each transaction tells PostgreSQL it
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
 from uuid import UUID
@@ -18,6 +18,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 
 from core.contracts import Tenant, TenantDirectory, service
+from core.data.scoped import Scoped
 from core.errors import TENANT_MISMATCH, UNKNOWN_TENANT, Refused
 
 DEFAULT = Tenant(UUID("00000000-0000-7000-8000-000000000001"), "default", "Default")
@@ -47,15 +48,10 @@ def current_tenant() -> Tenant:
     return tenant
 
 
-@contextmanager
-def acting_in(tenant: Tenant) -> Iterator[Tenant]:
+def acting_in(tenant: Tenant) -> AbstractContextManager[Tenant]:
     """Do what follows in the name of ``tenant``. Not within a unit of work: its transaction has its tenant already."""
     _refuse_inside_transaction(tenant)
-    token = _tenant.set(tenant)
-    try:
-        yield tenant
-    finally:
-        _tenant.reset(token)
+    return Scoped(_tenant, tenant)  # type: ignore[arg-type]
 
 
 def all_tenants(reason: str) -> Iterator[Tenant]:

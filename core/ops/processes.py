@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,15 +27,15 @@ READY = "ready"
 
 
 class Process:
-    """A web, worker or scheduler process in a session of its own; its output goes to a file."""
+    """A web, worker or scheduler process in a session of its own; its output and temporary files go to one folder."""
 
     def __init__(self, kind: str, environ: Mapping[str, str]) -> None:
         self.kind = kind
-        self.environ = {**os.environ, "PORT": str(free_port()), **environ}
+        self._folder = Path(tempfile.mkdtemp(prefix=f"pegboard-{kind}-"))
+        self.environ = {**os.environ, "PORT": str(free_port()), "TMPDIR": str(self._folder), **environ}
         self.url = f"http://127.0.0.1:{self.environ['PORT']}"
-        handle, name = tempfile.mkstemp(prefix=f"pegboard-{kind}-", suffix=".log")
-        os.close(handle)
-        self._log = Path(name)
+        self._log = self._folder / "log"
+        self._log.touch()
         self.start()
 
     def start(self) -> None:
@@ -96,9 +97,10 @@ class Process:
         return int(self._popen.wait(seconds))
 
     def close(self) -> None:
-        """Stop, and forget the log."""
-        self.stop()
-        self._log.unlink(missing_ok=True)
+        """Whatever it is doing, end it, for nobody waits for what it would still say; and forget the log."""
+        if self._popen.poll() is None:
+            self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):

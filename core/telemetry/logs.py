@@ -26,6 +26,7 @@ from core.config import BoardSettings, Secret
 from core.telemetry.scrubbing import HIDDEN, clean, hide_settings, scrub
 
 FIELDS = ("request_id", "tenant", "user", "plugin")
+_FIELDS = frozenset(FIELDS)
 
 # What logging itself puts on a record; everything else came by `extra`.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -41,13 +42,13 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 # -- context ----------------------------------------------------------------------------------------------------
 
-_context: ContextVar[Mapping[str, str]] = ContextVar("log_context", default={})  # noqa: B039 - never written to
+_context: ContextVar[Mapping[str, object]] = ContextVar("log_context", default={})  # noqa: B039 - never written to
 
 
 class _Set:
     """What ``log_context`` gives back: leave the ``with``, or call ``reset``, to return to how it was."""
 
-    def __init__(self, token: Token[Mapping[str, str]]) -> None:
+    def __init__(self, token: Token[Mapping[str, object]]) -> None:
         self._token = token
 
     def reset(self) -> None:
@@ -65,16 +66,17 @@ def log_context(**fields: object) -> _Set:
 
     ``with log_context(tenant=tenant.id):``, or ``was = log_context(…)`` and ``was.reset()``. ``None`` takes one away.
     """
-    if unknown := fields.keys() - set(FIELDS):
+    if not fields.keys() <= _FIELDS:
+        unknown = fields.keys() - _FIELDS
         raise TypeError(f"log_context() knows {', '.join(FIELDS)}, not {', '.join(sorted(unknown))}")
-    given = {name: None if value is None else str(value) for name, value in fields.items()}
-    merged = {name: value for name, value in {**_context.get(), **given}.items() if value is not None}
+    merged = {name: value for name, value in {**_context.get(), **fields}.items() if value is not None}
     return _Set(_context.set(merged))
 
 
 def request_id() -> str | None:
     """What the request, or the job that it left, is called in the logs; ``None`` outside of one."""
-    return _context.get().get("request_id")
+    found = _context.get().get("request_id")
+    return None if found is None else str(found)
 
 
 def new_request_id() -> str:
@@ -123,7 +125,7 @@ def entry(record: logging.LogRecord) -> dict[str, Any]:
         "message": _message(record),
     }
     context = _context.get()
-    fields.update((name, scrub(context[name])) for name in FIELDS if name in context)
+    fields.update((name, scrub(str(context[name]))) for name in FIELDS if name in context)
     if "plugin" not in context and record.name.startswith("plugins."):
         fields["plugin"] = record.name.split(".")[1]
     extra = {name: value for name, value in vars(record).items() if name not in _OWN}

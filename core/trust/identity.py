@@ -10,8 +10,8 @@ import json
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from datetime import timedelta
 from hashlib import sha256
@@ -28,6 +28,7 @@ from msgspec import Meta
 
 from core.config import BoardSettings
 from core.contracts import ANONYMOUS, Authenticator, Principal, service
+from core.data.scoped import Scoped
 from core.errors import TOKEN_EXPIRED, TOKEN_INVALID, Refused
 from core.trust import access_keys, secrets
 from core.trust.access_keys import AccessKey
@@ -73,14 +74,9 @@ def current_principal() -> Principal:
     return _principal.get()
 
 
-@contextmanager
-def acting_as(who: Principal) -> Iterator[Principal]:
+def acting_as(who: Principal) -> AbstractContextManager[Principal]:
     """Do what follows in the name of ``who``."""
-    token = _principal.set(who)
-    try:
-        yield who
-    finally:
-        _principal.reset(token)
+    return Scoped(_principal, who)
 
 
 def init_app(app: Flask) -> None:

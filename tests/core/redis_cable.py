@@ -32,7 +32,7 @@ def bare(url: str, *, verify_tls: bool = True) -> Flask:
     return app
 
 
-def until(true: Callable[[], Any], within: float = 5.0) -> None:
+def until(true: Callable[[], Any], within: float = 30.0) -> None:
     deadline = time.monotonic() + within
     while not true():
         assert time.monotonic() < deadline, "it did not happen in time"

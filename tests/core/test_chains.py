@@ -225,6 +225,15 @@ def test_what_does_not_fit_is_refused_at_once(ctx: Flask) -> None:
     assert list(contents.waiting()) == []
 
 
+def test_what_each_member_of_a_group_carries_is_bounded_together(ctx: Flask) -> None:
+    heavy = step("chores.tell", text="x" * 60_000)
+    enqueue_group([step("chores.who")] * 60, then=heavy)
+    with pytest.raises(ValueError, match=r"chores.tell: what follows a group is kept .* pass its key"):
+        enqueue_group([step("chores.who")] * 1000, then=heavy)
+    enqueue_group([step("chores.who")] * 1000, then=step("chores.tell", text="x" * 4000))
+    assert len(list(contents.waiting())) == 1060
+
+
 def test_a_result_that_does_not_fit_ends_the_chain_and_says_why(run_jobs: RunJobs) -> None:
     enqueue_chain(step("chores.large", size=MAX_PAYLOAD), step("chores.tell").given("text"))
     enqueue_chain(step("chores.large", size=MAX_PAYLOAD), step("chores.tell"))

@@ -17,9 +17,11 @@ from throwaway import eventually, install
 from core.background import current_job, task
 from core.background.queue import contents, dead, following, routes, settling, stories, telling
 from core.background.queue.following import Event
+from core.background.queue.huey import BoardHuey
 from core.background.queue.keys import Keys
 from core.background.queue.leased import MOST_STALLS, Leased, Settled
 from core.background.queue.lua import EVENTS
+from core.background.queue.pump import Pump
 from core.background.queue.running import attempt
 from core.background.queue.telling import Teller
 from core.background.queue.words import LONGEST, fit
@@ -335,19 +337,23 @@ def test_a_job_that_goes_back_as_its_worker_ends_has_stalled(add: Callable[..., 
     assert [what for what, _ in told(job)] == ["queued", "started", "stalled"], "what had not begun did not stall"
 
 
-def test_a_job_that_stalls_too_often_has_failed(add: Callable[..., None]) -> None:
+def test_a_job_that_stalls_too_often_has_failed(add: Callable[..., None], worker_app: Flask) -> None:
     @task(followed=True)
     @public
     def print_book() -> None: ...
 
     add(print_book)
     job = enqueue("chores.print_book")
-    queue = Leased(redis.client(), "default", "one")
+    queue, pump = Leased(redis.client(), "default", "one"), Pump(Leased(redis.client(), "default", "two"), 0)
+    BoardHuey(worker_app, pump)
     for _ in range(MOST_STALLS + 1):
-        assert queue.step(1).taken
+        [frame] = queue.step(1).taken
+        Teller(queue.held_as(frame), str(job)).tell(stories.started(Envelope(job, "task", "chores.print_book", {})))
         queue.client.zadd(queue.keys.procs, {"one": 1})
-        queue.reap()
-    assert told(job)[-2:] == [("stalled", {}), ("failed", {"error": dead.STALLED})]
+        pump._reap_at = 0.0
+        pump._step()
+    pump._step()
+    assert told(job)[-2:] == [("stalled", {}), ("failed", {"attempt": 1, "error": dead.STALLED})]
     assert (story(job).state, story(job).facts["error"]) == ("failed", dead.STALLED)
 
 
@@ -497,5 +503,5 @@ def test_redis_goes_and_comes_back_in_the_middle_and_the_job_goes_on(
             kept = [what for what, _ in told(job) if what != "progress"]
             assert kept == ["queued", "started", "log", "done"], "it ran once"
     finally:
-        worker.kill()
+        worker.close()
         own.stop()

@@ -32,7 +32,7 @@ def test_settling_needs_no_memory(full: Redis) -> None:
         queue.push([(0, frame(b"one more"))])
     step = queue.step(0, [Settled(each.nonce, [("count", "completed", 1)]) for each in taken])
     assert step.lost == []
-    assert queue.held() == []
+    assert queue.held() == ([], [])
     assert len(queue.step(100).taken) == 100, "and what waits can be taken"
     full.config_set("maxmemory", 0)
     queue.push([(0, frame(b"one more"))])

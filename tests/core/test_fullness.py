@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import psycopg
 import pytest
 from flask import Flask
-from handover import NOW, leave, rows, waiting
+from handover import NOW, leave, put, rows, waiting
 
-from core.background.queue import delivery, fullness
+from core.background import AtOnce, Rate, enqueue, task
+from core.background.queue import contents, delivery, fullness, routes
+from core.background.queue.frames import lane_of, tenant_of
+from core.background.queue.gates import Limit
 from core.background.queue.leased import Leased, Settled
 from core.background.queue.routes import Route
 from core.data import DEFAULT, PLATFORM, new_id, outbox, redis
 from core.data.outbox import Envelope
+from core.trust import public
 
 
 @pytest.fixture(autouse=True)
@@ -73,8 +78,6 @@ def test_the_fast_path_leaves_them_too(
 
 @pytest.fixture
 def enqueue_one(ctx: Flask) -> Callable[[], None]:
-    from core.background import enqueue
-
     def one() -> None:
         enqueue("shelf.count")
 
@@ -83,10 +86,10 @@ def enqueue_one(ctx: Flask) -> Callable[[], None]:
 
 def test_what_was_told_holds_for_a_second(ctx: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     fullness.note("default", [""])
-    assert fullness.full_tenants() == {None}
+    assert [hold.tenants for hold in fullness.holds()] == [{None}]
     monkeypatch.setattr(fullness, "HOLDS", -1.0)
     fullness.note("default", [""])
-    assert fullness.full_tenants() == set()
+    assert fullness.holds() == []
 
 
 def test_a_queue_that_does_not_empty_takes_no_more_however_long_it_is(
@@ -106,3 +109,141 @@ def test_jobs_with_a_priority_count_too(ctx: Flask, monkeypatch: pytest.MonkeyPa
     for _ in range(250):
         leave(job())
     assert [outbox.sweep(limit=60, settled=NOW) for _ in range(4)] == [60, 60, 0, 0]
+
+
+# -- what waits at limits ---------------------------------------------------------------------------------------------
+
+
+def work_off(queue: Leased) -> int:
+    """As one worker after the other would, until nothing can be taken."""
+    done = 0
+    while taken := queue.step(50).taken:
+        queue.step(0, [Settled.of(each) for each in taken])
+        done += len(taken)
+    return done
+
+
+@pytest.mark.parametrize("limit", [AtOnce(1), Rate(1, per=3600)], ids=["gate", "rate"])
+def test_what_waits_at_a_limit_counts_too(ctx: Flask, monkeypatch: pytest.MonkeyPatch, limit: Limit) -> None:
+    monkeypatch.setattr(fullness, "HOLDS", 0.0)
+    monkeypatch.setattr(delivery, "route_of", lambda name: Route(limits=(limit,)))
+    queue = Leased(redis.client(), "default", "one")
+    for _ in range(250):
+        leave(job())
+    assert outbox.sweep(limit=60, settled=NOW) == 60
+    [running] = queue.step(200).taken
+    assert queue.step(200).taken == [], "all have been looked at"
+    assert [outbox.sweep(limit=60, settled=NOW) for _ in range(3)] == [60, 0, 0]
+    assert queue.step(200).taken == [] and outbox.sweep(limit=60, settled=NOW) == 0
+    if isinstance(limit, AtOnce):
+        queue.step(0, [Settled.of(running)])
+        assert work_off(queue) == 119
+    else:
+        for left in range(119, 0, -1):
+            limit_is_over(queue)
+            assert contents.run_now() == left
+            assert work_off(queue) == 1
+    assert queue.client.hgetall(queue.keys.gate_lengths) == queue.client.hgetall(queue.keys.rate_lengths) == {}
+    assert outbox.sweep(limit=60, settled=NOW) == 60
+
+
+def limit_is_over(queue: Leased) -> None:
+    """As after an hour."""
+    store: Any = queue.client
+    store.delete(*store.keys(queue.keys.prefix + "r:*"))
+
+
+def test_what_waits_at_a_limit_is_counted_by_tenant(ctx: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "route_of", lambda name: Route(limits=(AtOnce(1),)))
+    for _ in range(150):
+        leave(job())
+    for _ in range(20):
+        leave(job(PLATFORM.id))
+    outbox.sweep(limit=160, settled=NOW)
+    queue = Leased(redis.client(), "default", "one")
+    queue.step(200)
+    store: Any = redis.client()
+    lengths = {tenant_of(lane.decode()): int(many) for lane, many in store.hgetall(queue.keys.gate_lengths).items()}
+    assert sum(lengths.values()) == 159 and 9 <= lengths[PLATFORM.id] <= 10
+    assert outbox.sweep(limit=60, settled=NOW) == 10, "those of the one that has room"
+
+
+def test_what_an_earlier_release_moved_is_forgotten_once_nothing_waits(
+    ctx: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its scripts do not count: too much is told at first, and right once the gate, or the schedule, has emptied."""
+    both = (AtOnce(1), Rate(1, per=3600))
+    monkeypatch.setattr(delivery, "route_of", lambda name: Route(limits=both))
+    queue = Leased(redis.client(), "default", "one")
+    store: Any = redis.client()
+    delivery.push([job() for _ in range(5)])
+    [first] = queue.step(9).taken
+    lane = lane_of(DEFAULT.id)
+    for lengths in (queue.keys.gate_lengths, queue.keys.rate_lengths):
+        store.hset(lengths, lane, 1000)
+    queue.step(0, [Settled.of(first)])
+    work_off(queue)
+    assert store.hgetall(queue.keys.gate_lengths) == {}
+    limit_is_over(queue)
+    contents.run_now()
+    queue.step(0)
+    assert store.hgetall(queue.keys.rate_lengths) == {}
+
+
+# -- which queue ------------------------------------------------------------------------------------------------------
+
+
+@task(queue="mail")
+@public
+def mailed() -> None: ...
+
+
+@task()
+@public
+def plain() -> None: ...
+
+
+@pytest.fixture
+def chores(ctx: Flask, worker_app: Flask) -> Iterator[None]:
+    module = ModuleType("chores.tasks")
+    for function in (mailed, plain):
+        function.__module__ = module.__name__
+        vars(module)[function.__name__] = function
+    tasks = worker_app.extensions["pegboard.tasks"]
+    before = tasks._tasks.copy()
+    tasks.add("chores", module)
+    with worker_app.app_context():
+        routes.tell(worker_app)
+    yield
+    tasks._tasks = before
+    with worker_app.app_context():
+        routes.tell(worker_app)
+
+
+@pytest.mark.parametrize(("full", "free"), [("mailed", "plain"), ("plain", "mailed")])
+def test_a_queue_that_is_full_holds_back_what_goes_there_and_no_more(
+    chores: None, superuser: psycopg.Connection[Any], full: str, free: str
+) -> None:
+    names = [f"chores.{full}", f"chores.{free}", "shelf.unknown"]
+    delivery.push([Envelope(new_id(), "task", names[0], {}, DEFAULT.id) for _ in range(100)])
+    for name in names:
+        enqueue(name)
+    held = [names[0]] if full == "mailed" else [names[0], names[2]]
+    assert [row[1] for row in rows(superuser)] == held, "at once"
+    for name in names:
+        put(name)
+        put(name, None)
+        put(name, PLATFORM.id)
+    outbox.sweep(settled=NOW)
+    assert [(row[1], row[5]) for row in rows(superuser)] == [(name, DEFAULT.id) for name in held * 2], "by the sweep"
+
+
+def test_the_boards_own_jobs_are_held_back_for_themselves(chores: None, superuser: psycopg.Connection[Any]) -> None:
+    for _ in range(100):
+        put("chores.mailed", None)
+    outbox.sweep(settled=NOW)
+    put("chores.mailed", None)
+    put("chores.mailed")
+    put("chores.plain", None)
+    outbox.sweep(settled=NOW)
+    assert [(row[1], row[5]) for row in rows(superuser)] == [("chores.mailed", None)]

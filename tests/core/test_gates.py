@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -11,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from flask import Flask
+from redis_cable import until
 
 from core.background import AtOnce, Rate, enqueue, task
 from core.background.queue import contents, figures, framing, push, routes
@@ -46,6 +46,11 @@ def words(frames: list[Frame]) -> list[str]:
     from core.background.queue import messages
 
     return [messages.decode(each.message).payload["word"] for each in frames]
+
+
+def clock(queue: Leased) -> float:
+    seconds, micro = queue.client.time()  # type: ignore[misc]
+    return float(seconds + micro / 1e6)
 
 
 def done(queue: Leased, *frames: Frame) -> None:
@@ -140,23 +145,30 @@ def test_random_work_never_passes_a_limit_and_all_is_done(queue: Leased, seed: i
             else:
                 finished += words([each])
                 done(crew, each)
-    assert len(set(finished)) == 60
+        assert sum(map(int, queue.client.hvals(queue.keys.gate_lengths))) == at_gates(queue)  # type: ignore[arg-type]
+    assert len(set(finished)) == 60 and at_gates(queue) == 0
+
+
+def at_gates(queue: Leased) -> int:
+    store: Any = queue.client
+    return sum(store.llen(queue.keys.at_gate(gate.decode())) for gate in store.smembers(queue.keys.gated))
 
 
 def test_no_more_start_in_any_window_than_the_rate_allows(queue: Leased) -> None:
     rate = (Rate(5, per=0.4),)
     put(queue, rate, *(f"a{number}" for number in range(17)))
-    starts: list[float] = []
-    ends = time.monotonic() + 20
-    while len(starts) < 17 and time.monotonic() < ends:
-        step = queue.step(10)
-        starts += [queue.client.time()[0] + queue.client.time()[1] / 1e6] * len(step.taken)  # type: ignore[index]
-        done(queue, *step.taken)
-        time.sleep(0.02)
-    assert len(starts) == 17
-    # What is measured here comes a little after the start itself, on both ends of a window alike.
+    starts: list[tuple[float, float]] = []  # each lies between these two moments of the server's clock
+
+    def turn() -> bool:
+        before, taken, after = clock(queue), queue.step(10).taken, clock(queue)
+        starts.extend([(before, after)] * len(taken))
+        done(queue, *taken)
+        return len(starts) == 17
+
+    until(turn)
     windows = zip(starts, itertools.islice(starts, 5, None), strict=False)
-    assert all(late - early > 0.4 - 0.03 for early, late in windows)
+    # The server counts whole milliseconds.
+    assert all(latest - earliest > 0.4 - 0.001 for (earliest, _), (_, latest) in windows)
 
 
 def test_those_that_wait_for_the_rate_are_delayed_and_take_no_hand(queue: Leased) -> None:

@@ -31,6 +31,8 @@ TASKS = """\
     @huey.task()
     def note(number):
         time.sleep(0.01)
+        while notes.llen("shop:noted") >= int(notes.get("shop:quota")):
+            time.sleep(0.01)
         notes.rpush("shop:noted", number)
         return number
 
@@ -70,21 +72,23 @@ def gone(name: str = NAME) -> bool:
 def test_nothing_is_lost_when_consumers_are_killed(
     shop: Callable[[str], Start], servers: TestServers, ctx: Flask
 ) -> None:
-    start, huey, dice, kills = shop(TASKS), producer(servers), Random(5), 0
+    start, huey, dice, kills = shop(TASKS), producer(servers), Random(5), 6
+    store: Any = redis.client()
+    store.set("shop:quota", 0)
     note, then, total = (huey._registry.string_to_task(f"shop.{name}") for name in ("note", "then", "total"))
     for number in range(300):
         huey.enqueue(note((number,)).then(then()))
     for number in range(20):
         huey.enqueue(chord([note((n,)) for n in range(5)], total(kwargs={"chord": number})))
     crew = [start("-k", "greenlet", "-w", str(HANDS)) for _ in range(2)]
-    while kills < 6:
-        before = sum(told("noted").values())
-        eventually(lambda wanted=before + 25: sum(told("noted").values()) >= wanted)
+    for kill in range(kills):
+        store.set("shop:quota", 50 * (kill + 1))
+        eventually(lambda wanted=50 * kill + 25: store.llen("shop:noted") >= wanted)
         victim = dice.randrange(2)
         crew[victim].kill()
         crew[victim].wait(10)
         crew[victim] = start("-k", "greenlet", "-w", str(HANDS))
-        kills += 1
+    store.set("shop:quota", 1000)
     eventually(gone, 60)
     noted = told("noted")
     assert set(noted) == {str(number) for number in range(300)}

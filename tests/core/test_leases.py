@@ -48,9 +48,9 @@ def test_what_is_taken_is_nobody_elses_until_it_is_settled(queue: Leased, other:
     mine = queue.step(2).taken
     assert words(mine) == ["a", "b"]
     assert words(other.step(5).taken) == ["c"]
-    assert words(queue.held()) == ["a", "b"]
+    assert words(queue.held()[0]) == ["a", "b"]
     step = queue.step(0, [Settled(mine[0].nonce, [("done", "", "told")])])
-    assert (step.lost, words(queue.held())) == ([], ["b"])
+    assert (step.lost, words(queue.held()[0])) == ([], ["b"])
     assert stat(queue)["completed"] == 1
     assert queue.client.lrange(queue.keys.done, 0, -1) == [b"told"]
 
@@ -99,7 +99,16 @@ def test_a_beat_renews_a_late_lease_and_raises_nobody_who_has_left(queue: Leased
     assert words(other.reap()[0]) == ["a"]
 
 
-def test_a_job_that_stalls_too_often_is_dead_and_kept(queue: Leased, other: Leased) -> None:
+def test_who_was_given_up_is_told_so_though_it_takes_back_what_others_left(queue: Leased, other: Leased) -> None:
+    put(queue, "a")
+    queue.step(1)
+    silent(queue)
+    assert words(other.reap()[0]) == ["a"]
+    assert queue.reap() == ([], [])
+    assert not queue.step(0).known
+
+
+def test_a_job_that_stalls_too_often_is_left_to_whoever_finds_it_to_settle(queue: Leased, other: Leased) -> None:
     put(queue, "poison")
     for _ in range(MOST_STALLS):
         assert words(queue.step(1).taken) == ["poison"]
@@ -108,9 +117,14 @@ def test_a_job_that_stalls_too_often_is_dead_and_kept(queue: Leased, other: Leas
     queue.step(1)
     silent(queue)
     assert words(other.reap()[1]) == ["poison"]
+    assert [words(each) for each in other.held()] == [[], ["poison"]], "to settle it, and not to run it"
+    silent(other)
+    assert words(queue.reap()[1]) == ["poison"], "should that one die, the next one is to"
+    [poison] = queue.held()[1]
+    queue.step(0, [Settled.of(poison, ("failed", "", b"told"), ("dead", poison.nonce, b"told\n" + poison.raw()))])
     assert [each.message for each, told in contents.dead()] == [b"poison"]
     assert (stat(queue)["stalled"], stat(queue)["failed"]) == (MOST_STALLS, 1)
-    assert other.step(5).taken == []
+    assert other.step(5).taken == [] and queue.client.hlen(queue.keys.stalls) == 0
 
 
 def test_one_that_ends_its_processes_does_not_take_others_with_it(queue: Leased, other: Leased) -> None:
@@ -150,7 +164,7 @@ def test_a_forged_head_stops_nothing(queue: Leased, head: str) -> None:
     taken = queue.step(10).taken
     assert "ours" in words(taken)
     queue.step(0, [Settled.of(each) for each in taken])
-    assert queue.held() == []
+    assert queue.held() == ([], [])
 
 
 def test_finishing_forgets_that_a_job_has_stalled(queue: Leased, other: Leased) -> None:

@@ -100,10 +100,8 @@ def test_a_job_that_does_not_finish_in_time_goes_back(process: Callable[..., Pro
     worker = process("worker", **chores)
     enqueue("chores.rest", seconds=30.0)
     eventually(lambda: notes() == [b"begun"])
-    began = time.monotonic()
     os.kill(worker.pid, signal.SIGTERM)
-    assert worker.ended() == 0, worker.log()
-    assert time.monotonic() - began < 10
+    assert worker.ended(25) == 0, worker.log()
     assert [len(list(place())) for place in (contents.waiting, contents.leased)] == [1, 0]
     assert "job goes back to the queue" in worker.log()
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.unit
 
 
 def until(true: object) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while not true():  # type: ignore[operator]
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -25,7 +25,7 @@ def test_first_come_first_served() -> None:
     served: list[int] = []
     threads = []
     for number in range(5):
-        threads.append(threading.Thread(target=lambda number=number: (queue.get(True, 5), served.append(number))))
+        threads.append(threading.Thread(target=lambda number=number: (queue.get(True, 60), served.append(number))))
         threads[-1].start()
         until(lambda: len(queue._line) == len(threads) - len(served))
     for number in range(5):

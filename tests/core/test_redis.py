@@ -100,12 +100,11 @@ def test_nothing_waits_for_ever(cable: Cable) -> None:
         options = redis.client().connection_pool.connection_kwargs
         assert (options["socket_connect_timeout"], options["socket_timeout"]) == (1.0, 2.0)
     with bare(cable.url("socket_timeout=0.2")).app_context():
+        assert redis.client().connection_pool.connection_kwargs["socket_timeout"] == 0.2
         redis.client().ping()
         cable.frozen = True
-        began = time.monotonic()
         with pytest.raises(library.TimeoutError):
             redis.client().ping()
-        assert time.monotonic() - began < 1
 
 
 def test_a_write_is_never_repeated(cable: Cable, here: Flask) -> None:
@@ -146,6 +145,21 @@ def test_a_connection_that_died_silently_while_idle_is_replaced(cable: Cable, he
             connection._sock.close()
             connection._sock = connection._parser._sock = silent
             assert store.incr("once") == 1
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_a_connection_on_which_something_is_left_is_not_used_again(here: Flask, read: bool) -> None:
+    client = redis.dedicated(2.0)
+    connection = client.connection_pool.get_connection()
+    for text in ("old", "older"):
+        connection.send_command("ECHO", text)
+    if read:  # both came with one packet, and the second lies in the parser
+        time.sleep(0.1)
+        assert connection.read_response() == b"old"
+    client.connection_pool.release(connection)
+    time.sleep(0.1)
+    assert client.echo("new") == b"new"
+    client.close()
 
 
 def test_an_unusable_address_stops_the_boot_and_is_not_shown() -> None:

@@ -164,6 +164,6 @@ def test_long_numbers() -> None:
 )
 def test_scrubbing_takes_no_time_to_speak_of(text: str) -> None:
     for each in (text, f'password="{text}', f"{text}=", f"cookie:{text}"):
-        began = time.perf_counter()
+        began = time.thread_time()
         telemetry.scrub(each)
-        assert time.perf_counter() - began < 0.25
+        assert time.thread_time() - began < 0.25, "of the processor's time: what others do beside it does not count"

@@ -136,6 +136,7 @@ def test_one_whose_workers_died_again_and_again_lets_a_twin_come(worker_app: Fla
         for frame in (*stalled, *dead):
             huey.pump.on_stalled(frame, bool(dead))
         assert bool(dead) is (turn == MOST_STALLS)
+    huey.pump._step()
     enqueue("chores.count", number=1)
     assert waiting() == 1
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from job_kills import held_by
-from throwaway import eventually, install
+from throwaway import HASTE, eventually, install
 
 from core.background.queue import contents, dead
 from core.background.queue.keys import Keys
@@ -48,12 +48,20 @@ def house_chores(ctx: Flask, tmp_path: Path) -> dict[str, str]:
         @task()
         @public
         @in_steps
+        def note_and_halt(number: int) -> None:
+            if redis.client().rpush("chores:notes", number) > 100:
+                while not redis.client().exists("chores:go_on"):
+                    time.sleep(0.02)
+
+        @task()
+        @public
+        @in_steps
         def rest(seconds: float) -> None:
             redis.client().rpush("chores:notes", "begun")
             time.sleep(seconds)
             redis.client().rpush("chores:notes", "rested")
         """
-    return install(tmp_path, "chores", tasks=tasks)
+    return install(tmp_path, "chores", tasks=tasks, models=HASTE)
 
 
 def notes() -> list[bytes]:
@@ -77,11 +85,11 @@ def test_a_killed_worker_loses_nothing(process: StartProcess, house_chores: dict
     worker = process("worker", WORKER_CONCURRENCY="3", **house_chores)
     with unit():
         for number in range(300):
-            enqueue("chores.note", word=str(number))
-    eventually(lambda: len(notes()) > 20)
+            enqueue("chores.note_and_halt", number=number)
+    eventually(lambda: len(notes()) > 100)
     pid = worker.pid
     worker.kill()
-    assert queued() > 0, "the test was too slow to kill it in the middle"
+    redis.client().set("chores:go_on", 1)
     held = held_by(pid)
     worker.start()
     eventually(lambda: queued() == 0)
@@ -114,10 +122,8 @@ def test_a_worker_and_its_callers_bear_a_valkey_that_is_not_there(
             enqueue("chores.note", word="before")
             eventually(lambda: notes() == [b"before"])
             own.valkey.kill()
-            began = time.monotonic()
             for word in ("while", "away"):
                 enqueue("chores.note", word=word)
-            assert time.monotonic() - began < 3
             eventually(lambda: worker.log().count("Redis is away") == 2)
             own.valkey.start()
             # A Valkey that is killed while it syncs forgets what it last wrote: "before" may be gone, or run again.
@@ -127,7 +133,7 @@ def test_a_worker_and_its_callers_bear_a_valkey_that_is_not_there(
         assert worker.stop() == 0
         assert "Traceback" not in worker.log()
     finally:
-        worker.kill()
+        worker.close()
         own.stop()
 
 

@@ -21,8 +21,7 @@ PARTS = {
         """,
     "views": """\
         import time
-        from core.background import enqueue
-        from core.data import in_steps, unit
+        from core.data import in_steps, redis
         from core.trust import public
         from core.web import Body, Routes
 
@@ -35,6 +34,7 @@ PARTS = {
         @public
         @in_steps
         def nap(body: Nap) -> dict[str, float]:
+            redis.client().incr("naps:begun")
             time.sleep(body.seconds)
             return {"slept": body.seconds}
 

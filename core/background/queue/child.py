@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import signal
 import socket
 from typing import NoReturn
@@ -12,7 +11,7 @@ from typing import NoReturn
 import msgspec
 from flask import Flask
 
-from core.background.queue import lines, talk
+from core.background.queue import talk
 from core.background.queue.orphans import end_with, go_first
 from core.background.queue.running import attempt
 from core.background.queue.stories import Held
@@ -45,13 +44,7 @@ def run(app: Flask, seat: socket.socket, parent: int) -> NoReturn:
 
 
 def _serve(app: Flask, seat: socket.socket) -> None:
-    while (message := _next(seat)) is not None:
+    while (message := talk.receive(seat)) is not None:
         envelope, held = _decoder.decode(message)
         outcome = attempt(envelope, app, held)
         talk.send(seat, msgspec.json.encode(outcome))
-
-
-def _next(seat: socket.socket) -> bytes | None:
-    if not select.select([seat], [], [], 1.0)[0]:
-        lines.sum_up()
-    return talk.receive(seat)

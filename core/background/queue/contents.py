@@ -67,7 +67,7 @@ def leased(queue: str = DEFAULT) -> Iterator[Frame]:
 
 
 def dead(queue: str = DEFAULT) -> Iterator[tuple[Frame, bytes]]:
-    """What nobody tries any more, with the record of its end in JSON, which is empty for one that stalled."""
+    """What nobody tries any more, with the record of its end: empty where an earlier release found it stalled."""
     store: Any = redis.client()
     for _, value in store.hscan_iter(Keys(queue).dead):
         told, _, raw = value.partition(b"\n")

@@ -16,11 +16,12 @@ from core.background.queue import messages, scripts, stories
 from core.background.queue.frames import Frame
 from core.background.queue.framing import framed
 from core.background.queue.keys import Keys
-from core.background.queue.lua import STALLED
 from core.background.queue.routes import route_of
 from core.data import redis
 from core.data.outbox import Envelope
 from core.telemetry import scrub
+
+STALLED = "its worker died or fell silent while it ran, again and again"
 
 
 class DeadLetter(NamedTuple):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from core.background.queue import fullness, stories
 from core.background.queue.framing import framed, nonce_from, nonce_of
 from core.background.queue.keys import Keys
-from core.background.queue.routes import own_queues, route_of
+from core.background.queue.routes import Route, own_queues, route_of
 from core.background.queue.scripts import NAMES, PUSH
 from core.background.queue.twins import key_of as twins_of, milliseconds
 from core.data import redis
@@ -38,13 +38,14 @@ def pass_on(envelope: Envelope, nonce: bytes, queue: str) -> None:
 
 def _push(envelopes: Iterable[tuple[Envelope, bytes]], using: Redis | None) -> None:
     by_queue: dict[str, list[bytes | int | str]] = {}
+    routes: dict[str, Route] = {}
     limit = fullness.limit()
     for envelope, nonce in envelopes:
-        route = route_of(envelope.name)
+        route = routes.get(envelope.name) or routes.setdefault(envelope.name, route_of(envelope.name))
         raw = framed(envelope, route, nonce)
-        twins = (twins_of(envelope, route), milliseconds(route), str(envelope.id))
-        story = stories.queued(envelope, route)
-        by_queue.setdefault(route.queue, [limit]).extend((due(envelope), raw, 1, *twins, story))
+        twins, story = twins_of(envelope, route), stories.queued(envelope, route)
+        id = str(envelope.id) if twins or story else ""
+        by_queue.setdefault(route.queue, [limit]).extend((due(envelope), raw, 1, twins, milliseconds(route), id, story))
     for queue, args in by_queue.items():
         remember(queue)
         full: list[bytes] = PUSH(keys=[Keys(queue).prefix], args=args, using=using)

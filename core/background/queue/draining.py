@@ -42,7 +42,10 @@ def _ran(name: str, app: Flask) -> Iterator[bool]:
                 yield False
                 continue
             outcome = attempt(envelope, app, queue.held_as(frame))
-            queue.step(0, [Settled.of(frame, *settling.effects_of(frame, outcome, name))])
+            effects = settling.effects_of(frame, outcome, name)
+            step = queue.step(0, [Settled.of(frame, *effects)])
+            if told := settling.told_of(outcome, effects):
+                told(not step.lost, False)
             yield True
     finally:
         queue.leave()

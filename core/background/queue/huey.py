@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Flask
-from huey.api import Huey, Task as HueyTask
+from huey.api import Huey
 from huey.consumer import Worker
 from huey.storage import BaseStorage
 
 from core import telemetry
-from core.background.queue import delivery, messages, settling, twins
+from core.background.queue import delivery, messages, settling
 from core.background.queue.frames import Frame
 from core.background.queue.pump import Pump
 from core.background.queue.routes import route_of
@@ -46,13 +46,15 @@ class Storage(BaseStorage):
         return []
 
 
-class Job(HueyTask):
-    """A leased envelope in the hands of Huey's worker."""
+class Job(NamedTuple):
+    """A leased envelope in the hands of Huey's worker, which wants of a task that it has an id."""
 
-    def __init__(self, frame: Frame, envelope: Envelope) -> None:
-        super().__init__(id=str(envelope.id))
-        self.frame = frame
-        self.envelope = envelope
+    frame: Frame
+    envelope: Envelope
+
+    @property
+    def id(self) -> str:
+        return str(self.envelope.id)
 
 
 class Hand(Worker):
@@ -101,20 +103,22 @@ class BoardHuey(Huey):
             return None
 
     def _stalled(self, frame: Frame, dead: bool) -> None:
-        """A job of a worker that died, or fell silent, while it ran; ``dead`` after the last time that it may."""
+        """Of a worker that died, or fell silent, while it ran; ``dead``: we are to settle it."""
         with self.app.app_context():
             telemetry.count("stalled_total", queue=self.name)
             try:
                 envelope = messages.decode(frame.message)
-            except messages.BadMessage:
+            except messages.BadMessage as exc:
+                if dead:
+                    self.pump.settle(frame, *settling.unreadable(frame, str(exc)))
                 return
             facts = {"task": envelope.name, "job": str(envelope.id), "queue": self.name}
             if not dead:
                 log.error("job stalled: its worker fell silent; it is run again", extra=facts)
                 return
             log.error("job stalled too often and is kept with the dead", extra=facts)
-            if key := twins.key_of(envelope, route_of(envelope.name)):
-                twins.free(key, envelope)
+            telemetry.count("jobs_total", task=envelope.name, outcome="failed")
+            self.pump.settle(frame, *settling.given_up(frame, envelope))
 
     def _passed_on(self, frame: Frame, envelope: Envelope) -> bool:
         """A job whose enqueuer did not know its queue, limits or followers goes there now."""
@@ -138,7 +142,7 @@ class BoardHuey(Huey):
             log.warning("job goes back to the queue: the worker ends", extra=facts)
             self.pump.give_back(task.frame)
             raise
-        self.pump.settle(task.frame, *effects)
+        self.pump.settle(task.frame, *effects, told=settling.told_of(outcome, effects))
 
     def read_schedule(self, timestamp: Any = None) -> list[Any]:
         return []

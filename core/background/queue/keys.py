@@ -15,12 +15,13 @@ class Keys:
 
     ``lane`` (list) and ``ranked`` (sorted set, by minus the priority) hold what may be taken of one tenant, ``turns``
     (sorted set) the tenants that have something there, ``next`` what a gate let through, ``gated`` the gates at which
-    something waits, in ``at_gate``; ``sched`` (by millisecond) what is not due; ``procs`` the processes by when their
-    leases lapse, ``leases`` (hash: nonce -> frame) what each has taken; ``stalls`` (hash: nonce -> times) how often a
-    lease lapsed, ``dead`` and ``dead_at`` what nobody tries any more, ``stat`` counters and whether the queue is
-    paused, ``ended`` counters by task, ``times`` those of an hour, ``done`` and ``failed`` the last records. Of a
-    job that is followed, ``story`` (stream) are its events and ``facts`` (hash) its state; of a group, ``group`` (hash)
-    counts its members.
+    something waits, in ``at_gate``; ``sched`` (by millisecond) what is not due; ``gate_lengths`` and ``rate_lengths``
+    (hash: lane -> how many) count what waits at gates, and what is not due of tasks with a rate; ``procs`` the
+    processes by when their leases lapse, ``leases`` (hash: nonce -> frame) what each has taken; ``stalls`` (hash: nonce
+    -> times) how often a lease lapsed, ``dead`` and ``dead_at`` what nobody tries any more, ``stat`` counters and
+    whether the queue is paused, ``ended`` counters by task, ``times`` those of an hour, ``done`` and ``failed`` the
+    last records. Of a job that is followed, ``story`` (stream) are its events and ``facts`` (hash) its state; of a
+    group, ``group`` (hash) counts its members.
     """
 
     def __init__(self, queue: str) -> None:
@@ -62,5 +63,5 @@ class Keys:
 
 
 NAMED = frozenset(
-    ("sched", "turns", "next", "gated", "procs", "stalls", "dead", "dead_at", "stat", "ended", "done", "failed")
+    "sched turns next gated gate_lengths rate_lengths procs stalls dead dead_at stat ended done failed".split()
 )

@@ -28,20 +28,24 @@ Effect = tuple[str, Any, Any]
 """An operation of ``scripts.STEP`` and its two arguments."""
 
 
+Told = Callable[[bool | None, bool], None]
+
+
 class Settled(NamedTuple):
     """A job that its process has done with, and what follows from that: all of it, or none if the lease was lost.
 
-    ``told`` is called once that is so: whether the lease was ours, and whether a chord became full.
+    ``told`` is called once that is so: whether the lease was ours, and whether a chord became full. Where the reply to
+    an earlier step was lost, one that is not ours may have been settled by that one: then it is told ``None``.
     """
 
     nonce: bytes
     effects: Sequence[Effect] = ()
-    told: Callable[[bool, bool], None] | None = None
+    told: Told | None = None
 
     @classmethod
-    def of(cls, frame: Frame, *effects: Effect) -> Settled:
+    def of(cls, frame: Frame, *effects: Effect, told: Told | None = None) -> Settled:
         """It also leaves the gates that it has passed."""
-        return cls(frame.nonce, (("leave", "", frame.head), *effects) if frame.gated else effects)
+        return cls(frame.nonce, (("leave", "", frame.head), *effects) if frame.gated else effects, told)
 
 
 class Step(NamedTuple):
@@ -62,17 +66,13 @@ class Step(NamedTuple):
 
 
 class Leased:
-    """The queue ``name`` in the hands of ``process``, an id of this process alone.
+    """The queue ``name`` in the hands of ``process``, an id of this process alone."""
 
-    With ``inherits`` what stalled too often is leased to whoever finds it so, who is to settle it.
-    """
-
-    def __init__(self, client: Redis, name: str, process: str, *, inherits: bool = False) -> None:
+    def __init__(self, client: Redis, name: str, process: str) -> None:
         self.client = client
         self.keys = Keys(name)
         self.name = name
         self.process = process
-        self.inherits = inherits
 
     def push(self, frames: Iterable[tuple[int, bytes]], *, once: bool = False) -> None:
         """Put frames on the queue, each with the epoch millisecond before which it is not due (0: now).
@@ -96,10 +96,11 @@ class Leased:
         """The lease of this process on a job that it has taken."""
         return Held(self.name, self.process, frame.nonce.decode())
 
-    def held(self) -> list[Frame]:
-        """What this process has taken and not settled, as Redis knows it."""
-        found = signs.HELD(keys=[self.keys.leases(self.process)], using=self.client)
-        return [Frame.read(raw) for raw in found]
+    def held(self) -> tuple[list[Frame], list[Frame]]:
+        """What this process has not settled, as Redis knows it: what it took, and what it found to stall too often."""
+        keys = [self.keys.leases(self.process), self.keys.stalls]
+        taken, dead = signs.HELD(keys=keys, args=[MOST_STALLS], using=self.client)
+        return [Frame.read(raw) for raw in taken], [Frame.read(raw) for raw in dead]
 
     def expire_gone(self) -> None:
         """Let the leases of processes that have ended on this machine lapse at once."""
@@ -109,9 +110,9 @@ class Leased:
                 signs.LEAVE(keys=[self.keys.procs], args=[process], using=self.client)
 
     def reap(self, limit: int = 200) -> tuple[list[Frame], list[Frame]]:
-        """Give back the jobs of processes that fell silent; answers those, and the ones that stalled too often."""
-        heir = self.process if self.inherits else ""
-        stalled, dead = self._run(scripts.REAP, [limit, MOST_STALLS, heir, int(LEASE * 1000)])
+        """Give back the jobs of processes that fell silent; answers those, and the ones that stalled too often: this
+        process has a lease on them, and is to settle them."""
+        stalled, dead = self._run(scripts.REAP, [limit, MOST_STALLS, self.process, int(LEASE * 1000)])
         return [Frame.read(raw) for raw in stalled], [Frame.read(raw) for raw in dead]
 
     def beat(self) -> bool:

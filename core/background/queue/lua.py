@@ -9,7 +9,9 @@ idle comes in ahead of the others by at most ``CREDIT`` jobs, so a tenant with a
 lane the higher priority goes first, and of equals the first.
 
 **Gates.** ``c`` lets so many with the same key run at once; who must wait does so at the gate, in order, and whoever
-leaves seats the next. ``r`` lets so many start in any so many milliseconds; who must wait goes to the schedule.
+leaves seats the next. ``r`` lets so many start in any so many milliseconds; who must wait goes to the schedule. Of each
+lane it is counted how many wait so, which ``PUSH`` adds to those in the lane; older releases do not count, so what they
+have left wrong is forgotten as soon as nothing waits.
 
 **Stories.** A job that is followed says so in its head, ``;s0=<id>``. What happens to it goes to a stream, and what
 that makes of its state to a hash beside it; both are gone some time after its end.
@@ -22,12 +24,12 @@ EVENTS = 1000
 """Of a job's story, about: the oldest go first."""
 KEPT, KEPT_ENDED = 30 * 86_400, 86_400
 """Seconds for which a story is kept after its last event, and after the job's end."""
-STALLED = "its worker died or fell silent while it ran, again and again"
 
 BASE = f"""
 local P = KEYS[1]
 local SCHED, TURNS, IDLE, PROCS, STALLS = P .. 'sched', P .. 'turns', P .. 'idle', P .. 'procs', P .. 'stalls'
 local STAT, DEAD, DEAD_AT, NEXT, GATED = P .. 'stat', P .. 'dead', P .. 'dead_at', P .. 'next', P .. 'gated'
+local GATE_LENGTHS, RATE_LENGTHS = P .. 'gate_lengths', P .. 'rate_lengths'
 local CREDIT = {CREDIT}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -69,15 +71,26 @@ local function offer(frame, back)
   enter(lane)
 end
 
+local function count(lengths, frame, by)
+  local lane = lane_of(head_of(frame))
+  if redis.call('HINCRBY', lengths, lane, by) <= 0 then redis.call('HDEL', lengths, lane) end
+end
+
+local function schedule(due, frame)
+  if redis.call('ZADD', SCHED, due, frame) == 1 and string.find(head_of(frame), ';r', 1, true) then
+    count(RATE_LENGTHS, frame, 1)
+  end
+end
+
 local function place(due, frame)
-  if tonumber(due) > now then redis.call('ZADD', SCHED, due, frame) else offer(frame, false) end
+  if tonumber(due) > now then schedule(due, frame) else offer(frame, false) end
 end
 """
 
 ENDED = """
 -- Keep what is told of jobs that have ended, and count them: for the queue, and by the hour with how long they waited
--- and ran for the queue, the task and the lane. Of each is told its task, its lane and two buckets of time
--- (``tallies.py``), and a record.
+-- and ran for the queue, the task and the lane. Of each is told its task, its lane and two buckets of time (or ``-``
+-- where nobody knows; ``tallies.py``), and a record.
 local function add(sums, field, many)
   sums[field] = (sums[field] or 0) + many
 end
@@ -91,12 +104,14 @@ local function keep(ended, what, many)
   end
   local room = redis.call('HLEN', hour) < 20000
   for alike, times in pairs(told) do
-    local task, lane, waited, ran = string.match(alike, '^(%S+) (%S*) (%d+) (%d+)$')
+    local task, lane, waited, ran = string.match(alike, '^(%S+) (%S*) ([%d-]+) ([%d-]+)$')
     if task then
       for whose, kept in pairs({['q'] = true, ['k:' .. task] = true, ['l:' .. lane] = room}) do
         if kept then
-          add(sums, whose .. '|w' .. waited, times)
-          add(sums, whose .. '|r' .. ran, times)
+          if waited ~= '-' then
+            add(sums, whose .. '|w' .. waited, times)
+            add(sums, whose .. '|r' .. ran, times)
+          end
           add(sums, whose .. '|' .. what, times)
         end
       end
@@ -166,18 +181,10 @@ local function tell(id, told)
 end
 
 -- A job whose process did not come to an end with it.
-local function tell_stalled(head, dead)
+local function tell_stalled(head)
   local id = follows(head)
-  if not id then return end
-  if not dead then
-    if redis.call('HGET', P .. 'h:' .. id, 'state') == 'running' then
-      tell(id, {{what = 'stalled', facts = {{state = 'stalled'}}}})
-    end
-    return
+  if id and redis.call('HGET', P .. 'h:' .. id, 'state') == 'running' then
+    tell(id, {{what = 'stalled', facts = {{state = 'stalled'}}}})
   end
-  local why = '{STALLED}'
-  local facts, data = {{state = 'failed', error = why}}, cjson.encode({{error = why}})
-  tell(id, {{what = 'stalled'}})
-  tell(id, {{what = 'failed', facts = facts, data = data, now = 'ended_at', keep = {KEPT_ENDED}}})
 end
 """

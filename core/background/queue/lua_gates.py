@@ -35,6 +35,7 @@ local function seat(frame, head)
 end
 
 local function wait_at(key, frame, back)
+  count(GATE_LENGTHS, frame, 1)
   if redis.call(back and 'LPUSH' or 'RPUSH', P .. 'g:' .. key .. ':w', frame) == 1 then
     redis.call('SADD', GATED, key)
   end
@@ -47,8 +48,10 @@ local function leave(nonce, head)
         local frame = redis.call('LPOP', P .. 'g:' .. key .. ':w')
         if not frame then
           redis.call('SREM', GATED, key)
+          if redis.call('EXISTS', GATED) == 0 then redis.call('DEL', GATE_LENGTHS) end
           break
         end
+        count(GATE_LENGTHS, frame, -1)
         local full = seat(frame, passes(frame))
         if not full then
           redis.call('RPUSH', NEXT, frame)
@@ -87,7 +90,7 @@ local function admit(frame, seated)
   for kind, limit, key in gates(head) do
     local again = kind == 'r' and rated(limit, key)
     if again then
-      redis.call('ZADD', SCHED, again, frame)
+      schedule(again, frame)
       leave(string.sub(frame, 1, 16), head)
       return false
     end

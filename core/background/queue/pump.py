@@ -17,8 +17,9 @@ from threading import Event
 from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError
 
 from core.background.queue.frames import Frame
-from core.background.queue.leased import LEASE, Effect, Leased, Settled
+from core.background.queue.leased import LEASE, Effect, Leased, Settled, Told
 from core.background.queue.ready import Ready
+from core.background.queue.resting import Resting
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,11 @@ FRESH = 0.6
 """The part of a lease after which nothing that is leased is begun before the lease was renewed."""
 
 
-AHEAD, MOST_AHEAD = 0.001, 200
-"""Seconds within which what is taken ahead will have been begun, as things go; and how much that is at most. More of it
-makes no-op jobs hardly faster, and whoever comes then waits for longer."""
+AHEAD, MOST_AHEAD = 0.005, 200
+"""Seconds within which what is taken ahead will have been begun, as things go; and how much that is at most."""
+SLICE = 0.001
+"""Seconds for which hands go from job to job before they let the pump have a turn: it takes while they work, and
+whoever comes meanwhile is not kept waiting by jobs that wait for nothing."""
 STALE = 1.0
 """Seconds without a free hand after which what was taken ahead is left to others."""
 
@@ -49,7 +52,7 @@ class Pump:
         self.queue = queue
         self.size = size
         self._fixed = ahead
-        self._pace = self._stepped = self._moved = 0.0
+        self._pace = self._stepped = self._moved = self._turned = 0.0
         self.ending = False
         self.away = False
         self.revoked = 0
@@ -57,12 +60,13 @@ class Pump:
         self._running: dict[bytes, Frame] = {}
         self._settled: deque[Settled] = deque()
         self._wake = Event()
-        self._some = Event()
+        self._resting = Resting()
         self._begun = False
         self._ended = Event()
         self._reap_at = self._renewed = 0.0
         self.on_stalled: Callable[[Frame, bool], None] = _tell
-        """Called with each job of a process that fell silent, and whether it was the last time."""
+        """Called with each job of a process that fell silent, and whether that was the last time: then it is to be
+        settled, and is told again after an error."""
 
     # -- for those who work --
 
@@ -70,15 +74,15 @@ class Pump:
         """The next job, or ``None`` when there is none within so many seconds, or the worker ends."""
         deadline = time.monotonic() + timeout
         while not self.ending:
-            if self._ready and self._is_fresh() and (frame := self._next()) is not None:
+            if self._has_some() and (frame := self._next()) is not None:
                 return frame
-            self._some.clear()
-            if self._ready and self._is_fresh():  # it came between the two: hands may be threads
-                continue
-            left = deadline - time.monotonic()
-            if left <= 0 or not self._some.wait(left):
+            if (left := deadline - time.monotonic()) <= 0:
                 return None
+            self._resting.rest(left, unless=self._has_some)
         return None
+
+    def _has_some(self) -> bool:
+        return bool(self._ready) and self._is_fresh()
 
     def hold(self, frame: Frame) -> None:
         """It is leased by other means, and settled here."""
@@ -87,10 +91,15 @@ class Pump:
     def _next(self) -> Frame | None:
         if (frame := self._ready.take()) is None:  # another was faster
             return None
-        self._moved = time.monotonic()
+        self._moved = now = time.monotonic()
         self._running[frame.nonce] = frame
-        if not self._ready:
+        if self._ready:
+            self._resting.rouse()
+        else:
             self._wake.set()
+        if now - self._turned > SLICE:
+            self._turned = now
+            time.sleep(0)
         return frame
 
     def _is_fresh(self) -> bool:
@@ -100,12 +109,12 @@ class Pump:
         self._wake.set()
         return False
 
-    def settle(self, frame: Frame, *effects: Effect, told: Callable[[bool, bool], None] | None = None) -> None:
+    def settle(self, frame: Frame, *effects: Effect, told: Told | None = None) -> None:
         """The job is done with; its effects happen with the next step, unless the lease was lost.
 
         ``told`` is called then, and must be quick.
         """
-        self._settled.append(Settled.of(frame, *effects)._replace(told=told))
+        self._settled.append(Settled.of(frame, *effects, told=told))
         self._running.pop(frame.nonce, None)
         self._wake.set()
 
@@ -135,7 +144,7 @@ class Pump:
         """Take nothing more; give back what nobody has begun."""
         self.ending = True
         self._give_back_ready()
-        self._some.set()
+        self._resting.rouse_all()
         self._wake.set()
 
     def _give_back_ready(self) -> None:
@@ -184,7 +193,8 @@ class Pump:
             raise
         for each in sent:
             if each.told:
-                each.told(each.nonce not in step.lost, each.nonce in step.fired)
+                lost = each.nonce in step.lost
+                each.told(None if lost and self.away else not lost, each.nonce in step.fired)
         if step.lost and not self.away:
             log.warning("jobs were done by us and are somebody else's by now", extra={"many": len(step.lost)})
         if self._begun and not step.known:
@@ -224,14 +234,19 @@ class Pump:
         if frames:
             self._ready.put(frames)
             self._moved = time.monotonic()
-            self._some.set()
+        if self._ready:
+            self._resting.rouse()
         if self.ending:
             self.end()
 
     def _adopt(self) -> None:
         """What a step has taken whose reply was lost."""
         known = {frame.nonce for frame in self._ready} | self._running.keys() | {each.nonce for each in self._settled}
-        self._offer([frame for frame in self.queue.held() if frame.nonce not in known])
+        taken, dead = self.queue.held()
+        self._offer([frame for frame in taken if frame.nonce not in known])
+        for frame in dead:
+            if frame.nonce not in known:
+                self.on_stalled(frame, True)
 
     def _reap(self) -> None:
         now = time.monotonic()

@@ -49,6 +49,14 @@ def route_of(name: str) -> Route:
     return _told.get("all", _read).get(name, PLAIN)
 
 
+def names_on(queue: str) -> tuple[frozenset[str], bool]:
+    """The tasks whose jobs go to it; or those whose jobs do not, and ``True``, where all others' do."""
+    tasks: Tasks = current_app.extensions["pegboard.tasks"]
+    known = {**_told.get("all", _read), **{name: route_of(name) for name in tasks.names()}}
+    others = queue == PLAIN.queue
+    return frozenset(name for name, route in known.items() if (route.queue == queue) is not others), others
+
+
 def own_queues() -> set[str]:
     """The queues that the tasks of this process name, and ``default``."""
     tasks: Tasks = current_app.extensions["pegboard.tasks"]

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import random
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from contextvars import Context
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from flask import Flask, current_app
 
 from core import telemetry
-from core.background.job import BadResult, LeaseLost, answered, begun, running_as
+from core.background.job import BadResult, LeaseLost, answered, begun, run_as
 from core.background.queue import chaining, lines, messages
 from core.background.queue.groups import NoResults
 from core.background.queue.stories import Held
@@ -96,7 +96,7 @@ def ended_outside(envelope: Envelope, exc: BaseException, seconds: float, app: F
 
 
 def _ended_outside(envelope: Envelope, exc: BaseException, seconds: float, app: Flask) -> Outcome:
-    with app.app_context(), _log_context(envelope):
+    with app.app_context(), lines.context(envelope):
         what, again = _after_failure(envelope, exc)
     return _told(envelope, what, again, seconds, _error(exc))
 
@@ -104,15 +104,18 @@ def _ended_outside(envelope: Envelope, exc: BaseException, seconds: float, app: 
 def _perform(envelope: Envelope, app: Flask, held: Held | None) -> Outcome:
     began = time.monotonic()
     error = None
-    with app.app_context(), _log_context(envelope), running_as(envelope, held) as job:
+    with app.app_context(), lines.context(envelope):
+        job = run_as(envelope, held)
         try:
             what, again = _attempt(envelope)
         except LeaseLost:
-            log.error("job stopped: it is somebody else's by now", extra=_facts(envelope))
+            log.error("job stopped: it is somebody else's by now", extra=lines.facts(envelope))
             what, again = "lost", None
         except (Exception, JobTimeout) as exc:  # whatever a task raises, the worker goes on
             error = _error(exc)
             what, again = _after_failure(envelope, exc)
+        finally:
+            job.end()
     return _told(envelope, what, again, time.monotonic() - began, error, job.result if what == "done" else "")
 
 
@@ -134,14 +137,12 @@ def _attempt(envelope: Envelope) -> tuple[str, Envelope | None]:
         return _unknown(envelope)
     tenant = None if envelope.tenant_id is None else service(TenantDirectory).by_id(envelope.tenant_id)
     if tenant is None and envelope.tenant_id is not None:
-        log.warning("job dropped: its tenant is gone", extra=_facts(envelope))
+        log.warning("job dropped: its tenant is gone", extra=lines.facts(envelope))
         return "dropped", None
-    with acting_in(tenant) if tenant else nullcontext(), acting_as(envelope.principal):
-        began = time.monotonic()
-        with limit(envelope.id, task.policy.timeout):
-            begun(task.policy)
-            _call(task, envelope)
-        lines.done(task.name, time.monotonic() - began, _facts(envelope))
+    acting = acting_in(tenant) if tenant else nullcontext()
+    with acting, acting_as(envelope.principal), limit(envelope.id, task.policy.timeout):
+        begun(task.policy)
+        _call(task, envelope)
     return "done", None
 
 
@@ -153,9 +154,9 @@ def task_of(envelope: Envelope) -> Task | None:
 
 def _unknown(envelope: Envelope) -> tuple[str, Envelope | None]:
     if envelope.attempt <= UNKNOWN_ATTEMPTS:
-        log.warning("job waits: no such task in this worker", extra=_facts(envelope))
+        log.warning("job waits: no such task in this worker", extra=lines.facts(envelope))
         return "retry", _again(envelope, 2.0 * 2**envelope.attempt)
-    log.error("job failed: no worker knows its task; is its plugin switched off?", extra=_facts(envelope))
+    log.error("job failed: no worker knows its task; is its plugin switched off?", extra=lines.facts(envelope))
     return "failed", None
 
 
@@ -184,7 +185,7 @@ def _may(task: Task, envelope: Envelope, arguments: msgspec.Struct) -> None:
 
 
 def _after_failure(envelope: Envelope, exc: BaseException) -> tuple[str, Envelope | None]:
-    facts = {**_facts(envelope), "reason": f"{type(exc).__name__}: {exc}"}
+    facts = {**lines.facts(envelope), "reason": f"{type(exc).__name__}: {exc}"}
     refusal = exc if isinstance(exc, Refused) else as_refusal(exc)
     if refusal is not None and refusal.code in AWAY and timedelta(seconds=messages.age(envelope)) < OUTAGE_PATIENCE:
         log.warning("job waits: a store is away", extra=facts)
@@ -226,16 +227,3 @@ def _later(envelope: Envelope, attempt: int, delay: float) -> Envelope:
     """Up to half as much again is added, so that jobs that failed together do not all come back together."""
     due = utcnow() + timedelta(seconds=delay * random.uniform(1.0, 1.5))
     return msgspec.structs.replace(envelope, attempt=attempt, due_at=due)
-
-
-def _facts(envelope: Envelope) -> dict[str, Any]:
-    return {"task": envelope.name, "job": str(envelope.id), "attempt": envelope.attempt}
-
-
-def _log_context(envelope: Envelope) -> AbstractContextManager[object]:
-    return telemetry.log_context(
-        request_id=envelope.request_id,
-        tenant=envelope.tenant_id,
-        user=envelope.principal.id,
-        plugin=envelope.name.partition(".")[0],
-    )

@@ -21,8 +21,8 @@ PUSH = redis.script(
     + f"local KEPT_ENDED = {KEPT_ENDED}"
     + """
 -- ARGV: how many may wait in a lane, then for each job: due, frame, whether it may have been put here before, the key
--- of its twins or nothing, milliseconds for which that stands, id of the job, how its story begins or nothing. Answers
--- the lanes that are full now.
+-- of its twins or nothing, milliseconds for which that stands, id of the job where it has either, how its story begins
+-- or nothing. Answers the lanes that are full now.
 local SEEN, full, lanes = P .. 'seen', {}, {}
 for at = 2, #ARGV, 7 do
   local frame, once, twins, id = ARGV[at + 1], ARGV[at + 2] == '1', ARGV[at + 3], ARGV[at + 5]
@@ -49,6 +49,7 @@ end
 
 for lane in pairs(lanes) do
   local many = redis.call('LLEN', P .. 'w:' .. lane) + redis.call('ZCARD', P .. 'z:' .. lane)
+  for _, lengths in ipairs({GATE_LENGTHS, RATE_LENGTHS}) do many = many + (redis.call('HGET', lengths, lane) or 0) end
   if many >= tonumber(ARGV[1]) then full[#full + 1] = lane end
 end
 
@@ -97,7 +98,7 @@ while at <= #ARGV do
     elseif what == 'leave' then leave(nonce, second)
     elseif what == 'back' then
       offer(second, true)
-      tell_stalled(head_of(second), false)
+      tell_stalled(head_of(second))
     elseif what == 'tell' then tell(first, event(second))
     elseif what == 'put' then place(first, second)
     elseif what == 'count' then redis.call('HINCRBY', STAT, first, second)
@@ -129,8 +130,14 @@ local well = #done > 0
 redis.call('ZADD', PROCS, now + ARGV[2], process)
 
 local due = redis.call('ZRANGEBYSCORE', SCHED, '-inf', now, 'LIMIT', 0, 128)
-for _, frame in ipairs(due) do offer(frame, false) end
-if #due > 0 then redis.call('ZREM', SCHED, unpack(due)) end
+for _, frame in ipairs(due) do
+  offer(frame, false)
+  if string.find(head_of(frame), ';r', 1, true) then count(RATE_LENGTHS, frame, -1) end
+end
+if #due > 0 then
+  redis.call('ZREM', SCHED, unpack(due))
+  if redis.call('EXISTS', SCHED) == 0 then redis.call('DEL', RATE_LENGTHS) end
+end
 
 local state = redis.call('HMGET', STAT, 'paused', 'row', 'trips', 'open_until', 'turn')
 if state[3] then
@@ -205,18 +212,19 @@ return {taken, lost, known and 1 or 0, wait, rest, fired, redis.call('HLEN', P .
 """
 )
 
-# Give back what processes hold whose leases have lapsed; whoever stalls too often is dead.
+# Give back what processes hold whose leases have lapsed. What stalls too often is leased to whoever finds it so, who is
+# to settle it and does not run it; should that one die, the next who finds it is to.
 REAP = redis.script(
     BASE
     + LANES
     + GATES
     + STORIES
     + """
--- ARGV: how many at most, how often a job may stall, the process that is given a lease on what stalled too often or
--- nothing, milliseconds of that.
+-- ARGV: how many at most, how often a job may stall, the process that finds it, milliseconds of its lease.
 local limit, most, heir = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 redis.call('HDEL', STALLS, '')
-if heir ~= '' then redis.call('ZADD', PROCS, now + ARGV[4], heir) end
+-- It renews its own lease first, unless it was given up: that its next step is to tell it.
+redis.call('ZADD', PROCS, 'XX', now + ARGV[4], heir)
 redis.call('ZREMRANGEBYSCORE', IDLE, '-inf', (redis.call('HGET', STAT, 'turn') or 0) - CREDIT)
 local stalled, dead = {}, {}
 for _, process in ipairs(redis.call('ZRANGEBYSCORE', PROCS, '-inf', now, 'LIMIT', 0, 20)) do
@@ -227,20 +235,14 @@ for _, process in ipairs(redis.call('ZRANGEBYSCORE', PROCS, '-inf', now, 'LIMIT'
     local nonce, frame = found[at], found[at + 1]
     redis.call('HDEL', leases, nonce)
     leave(nonce, head_of(frame) .. DOUBT)
-    local over = redis.call('HINCRBY', STALLS, nonce, 1) > most
-    if over then dead[#dead + 1] = frame end
-    if over and heir ~= '' then  -- should the heir die of it, the next one is it.
+    tell_stalled(head_of(frame))
+    if redis.call('HINCRBY', STALLS, nonce, 1) > most then
+      dead[#dead + 1] = frame
+      redis.call('ZADD', PROCS, now + ARGV[4], heir)
       redis.call('HSET', P .. 'p:' .. heir, nonce, frame)
-    elseif over then
-      redis.call('HDEL', STALLS, nonce)
-      redis.call('HSET', DEAD, nonce, '\\n' .. frame)
-      redis.call('ZADD', DEAD_AT, now, nonce)
-      redis.call('HINCRBY', STAT, 'failed', 1)
-      tell_stalled(head_of(frame), true)
     else
       stalled[#stalled + 1] = frame
       offer(frame, true)
-      tell_stalled(head_of(frame), false)
       redis.call('HINCRBY', STAT, 'stalled', 1)
     end
   end

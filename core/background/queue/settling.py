@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from core.background.queue import chaining, messages, stories, tallies, twins
+from core.background.queue import chaining, lines, messages, stories, tallies, twins
+from core.background.queue.dead import STALLED
 from core.background.queue.delivery import due
 from core.background.queue.frames import Frame
 from core.background.queue.framing import framed
-from core.background.queue.leased import Effect
+from core.background.queue.leased import Effect, Told
 from core.background.queue.routes import route_of
 from core.background.queue.running import Outcome
 from core.background.queue.words import fit, legible
 from core.data.faults import as_refusal
+from core.data.outbox import Envelope
 from core.telemetry import scrub
 
 log = logging.getLogger(__name__)
@@ -30,7 +33,7 @@ TRIP_AFTER, CLOSED_FOR = 5, 10
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is kept of a job that has ended: by id, and without its arguments."""
 
-    id: str
+    id: UUID
     task: str
     attempt: int
     ended_at: datetime
@@ -56,6 +59,24 @@ def effects_of(taken: Frame, outcome: Outcome, queue: str) -> list[Effect]:
         facts = {"task": outcome.envelope.name}
         log.exception("what follows a job cannot be made: it is kept with the dead", extra=facts)
         return unreadable(taken, f"it was {outcome.what}, and what follows from that could not be made")
+
+
+def told_of(outcome: Outcome, effects: list[Effect]) -> Told | None:
+    """Who is told once they have happened: the log, where they say that a job was done."""
+    if outcome.what == "done" and any(effect[0] == "done" for effect in effects):
+        return partial(lines.settled, outcome.envelope, outcome.seconds)
+    return None
+
+
+def given_up(taken: Frame, envelope: Envelope) -> list[Effect]:
+    """Of a job whose workers died under it too often: it has failed, and whatever is wrong it does not run again."""
+    outcome = Outcome(envelope, "failed", None, 0.0, STALLED)
+    try:
+        told, counted = msgspec.json.encode(_record(outcome)), tallies.untimed(envelope.name, taken.lane)
+        return [*_failed(taken, outcome, told, counted), *_told(outcome)]
+    except Exception:
+        log.exception("what follows a job cannot be made: it is kept with the dead", extra={"task": envelope.name})
+        return unreadable(taken, STALLED)
 
 
 def _told(outcome: Outcome) -> list[Effect]:
@@ -86,14 +107,13 @@ def _moved(taken: Frame, outcome: Outcome) -> list[Effect]:
             ("put", due(outcome.again), framed(outcome.again, route_of(outcome.envelope.name))),
             ("count", "retried" if outcome.what == "retry" else outcome.what, 1),
         ]
-    free = _free(outcome)
     if outcome.what == "failed":
-        return [
-            *free,
-            ("dead", taken.nonce, told + b"\n" + taken.raw()),
-            ("failed", counted, told),
-        ]
-    return [*free, ("done", counted, told)]
+        return _failed(taken, outcome, told, counted)
+    return [*_free(outcome), ("done", counted, told)]
+
+
+def _failed(taken: Frame, outcome: Outcome, told: bytes, counted: str) -> list[Effect]:
+    return [*_free(outcome), ("dead", taken.key, told + b"\n" + taken.raw()), ("failed", counted, told)]
 
 
 def _counted(taken: Frame, outcome: Outcome) -> str:
@@ -119,7 +139,7 @@ def unreadable(taken: Frame, why: str) -> list[Effect]:
 def _record(outcome: Outcome) -> Record:
     envelope = outcome.envelope
     return Record(
-        str(envelope.id),
+        envelope.id,
         envelope.name,
         envelope.attempt,
         datetime.now(UTC),

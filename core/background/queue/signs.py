@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from core.data import redis
 
-# The frames that a process holds, for one that does not know what became of its last step.
-HELD = redis.script("return redis.call('HVALS', KEYS[1])")
+# The frames that a process holds, for one that does not know what became of its last step: those that it took; and
+# those that it found to stall more often than so many times, which it is not to run.
+HELD = redis.script(
+    """
+local taken, dead, found = {}, {}, redis.call('HGETALL', KEYS[1])
+for at = 1, #found, 2 do
+  local into = tonumber(redis.call('HGET', KEYS[2], found[at]) or 0) > tonumber(ARGV[1]) and dead or taken
+  into[#into + 1] = found[at + 1]
+end
+return {taken, dead}
+"""
+)
 
 # Its leases lapse at once: the process has ended, and says so.
 LEAVE = redis.script(

@@ -46,6 +46,11 @@ def told(task: str, lane: str, waited: float, ran: float) -> str:
     return f"{task.replace(' ', '_')} {lane} {bucket(waited)} {bucket(ran)}"
 
 
+def untimed(task: str, lane: str) -> str:
+    """The same, where nobody knows how long it waited or ran."""
+    return f"{task.replace(' ', '_')} {lane} - -"
+
+
 def bucket(seconds: float) -> int:
     """0 for less than a millisecond."""
     ms = seconds * 1000

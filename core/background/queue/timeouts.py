@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -36,31 +34,38 @@ class JobTimeout(BaseException):
         return super().__str__() or "it took longer than its task allows"
 
 
-@contextmanager
-def limit(job_id: UUID, seconds: float) -> Iterator[None]:
-    """Raise ``JobTimeout`` in what is done here once so many seconds have passed."""
-    deadlines[job_id] = Deadline(time.monotonic() + seconds, seconds, _greenlet())
-    try:
-        yield
-    finally:
-        deadlines.pop(job_id, None)
+class limit:
+    """``with limit(job_id, seconds):``: raise ``JobTimeout`` in what is done here once so many seconds have passed."""
+
+    __slots__ = ("job_id", "seconds")
+
+    def __init__(self, job_id: UUID, seconds: float) -> None:
+        self.job_id = job_id
+        self.seconds = seconds
+
+    def __enter__(self) -> None:
+        deadlines[self.job_id] = Deadline(time.monotonic() + self.seconds, self.seconds, _greenlet())
+
+    def __exit__(self, *exc: object) -> None:
+        deadlines.pop(self.job_id, None)
 
 
-_clock: Any = None
-
-
-def _greenlet() -> Any:
+def _no_greenlet() -> Any:
     """The current one, where gevent runs the loop: in a test's thread, and a tool, somebody waits by hand."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is None or not monkey.is_module_patched("socket"):
         return None
     from gevent import get_hub, getcurrent
 
-    global _clock
-    if _clock is None:
-        _clock = get_hub().loop.timer(TICK, repeat=TICK)
-        _clock.start(_strike)
+    global _clock, _greenlet
+    _clock = get_hub().loop.timer(TICK, repeat=TICK)
+    _clock.start(_strike)
+    _greenlet = getcurrent
     return getcurrent()
+
+
+_clock: Any = None
+_greenlet: Any = _no_greenlet
 
 
 def _strike() -> None:

@@ -8,7 +8,6 @@ import msgspec
 
 from core.background.queue.keys import Keys
 from core.background.queue.routes import Route
-from core.data import redis
 from core.data.outbox import Envelope
 
 LONGEST = 86_400.0
@@ -22,14 +21,6 @@ def key_of(envelope: Envelope, route: Route) -> str:
     facts = {name: envelope.payload.get(name) for name in sorted(route.by or envelope.payload)}
     told = msgspec.json.encode((envelope.name, envelope.tenant_id, facts), order="deterministic")
     return f"{Keys(route.queue).prefix}u:{blake2b(told, digest_size=16).hexdigest()}"
-
-
-def free(key: str, envelope: Envelope) -> None:
-    """Let a twin come next, where it is this job that keeps them away."""
-    _FREE(keys=[key], args=[str(envelope.id)])
-
-
-_FREE = redis.script("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0")
 
 
 def milliseconds(route: Route) -> int:

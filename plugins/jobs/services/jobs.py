@@ -36,4 +36,4 @@ def _living(query: JobsQuery, tenant: UUID | None) -> Iterator[JobOut]:
 
 def _ended(query: JobsQuery) -> Iterator[JobOut]:
     for each in figures.ended(query.queue, query.state):
-        yield JobOut(UUID(each.id), each.task, each.attempt, each.tenant_id, None, each.ended_at, each.ms, each.error)
+        yield JobOut(each.id, each.task, each.attempt, each.tenant_id, None, each.ended_at, each.ms, each.error)

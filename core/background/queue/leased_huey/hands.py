@@ -86,15 +86,23 @@ class Single:
         with self._lock:
             if not self._found:
                 self._found.extend(self._step(1).taken)
-            if self._in_doubt:
-                known = self._running | {frame.nonce for frame in self._found}
-                self._found.extend(frame for frame in self.queue.held() if frame.nonce not in known)
-                self._in_doubt = False
+            dead = self._adopt() if self._in_doubt else []
+        for each in dead:
+            self.stalled(Taken(each, self), True)
+        with self._lock:
             if not self._found:
                 return None
             frame = self._found.popleft()
             self._running.add(frame.nonce)
             return frame
+
+    def _adopt(self) -> list[Frame]:
+        """Answers what was found to stall too often."""
+        known = self._running | {frame.nonce for frame in self._found}
+        taken, dead = ([frame for frame in frames if frame.nonce not in known] for frames in self.queue.held())
+        self._found.extend(taken)
+        self._in_doubt = False
+        return dead
 
     def hold(self, frame: Frame) -> None:
         self._running.add(frame.nonce)
@@ -136,7 +144,7 @@ class Pumped:
 
     def __init__(self, place: Place, name: str, process: str, stalled: Stalled) -> None:
         self.client, listening = place.dedicated(TIMEOUT), place.dedicated(TIMEOUT)
-        self.queue = Leased(self.client, name, process, inherits=True)
+        self.queue = Leased(self.client, name, process)
         self.pump = Pump(self.queue, 0)
         self.pump.on_stalled = lambda frame, dead: stalled(Taken(frame, self), dead)
         self.bell = Bell(listening)
@@ -157,8 +165,8 @@ class Pumped:
         came: list[Ended] = []
         there = threading.Event()
 
-        def told(ours: bool, fired: bool) -> None:
-            came.append(Ended(ours, fired))
+        def told(ours: bool | None, fired: bool) -> None:
+            came.append(Ended(bool(ours), fired))
             there.set()
 
         self.pump.settle(frame, *effects, told=told)
@@ -220,7 +228,7 @@ class Here:
             return found
         self.live()
         if self._single is None:
-            queue = Leased(self.place.client(), self.name, self.names["single"], inherits=True)
+            queue = Leased(self.place.client(), self.name, self.names["single"])
             self._single = Single(queue, self.stalled)
         return self._single
 
