@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 SAMPLE = str(Path(__file__).parent / "sample")
 
@@ -20,6 +21,11 @@ pytest_plugins = ["core.ops.testing"]
 # A shared machine may stand still for a second in the middle of an example: that says nothing about the code.
 settings.register_profile("board", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.load_profile("board")
+
+# Hypothesis also draws numbers and texts from our own source, out of whichever modules are imported by then: examples
+# would be others after each change of a line, and in each order of tests.
+assert callable(providers._get_local_constants)
+providers._get_local_constants = lambda: providers._local_constants
 
 
 @pytest.hookimpl(wrapper=True)

@@ -228,7 +228,7 @@ def test_progress_that_comes_fast_is_merged_and_its_last_is_told(
             current_job().progress(number / 1000)
         job = current_job().id
         with ctx.app_context():
-            eventually(lambda: story(job).facts.get("progress") == "0.999", 5)
+            eventually(lambda: story(job).facts.get("progress") == "0.999")
         seen.append(float(story(job).facts["progress"]))
         current_job().progress(1)
 

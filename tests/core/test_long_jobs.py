@@ -28,7 +28,7 @@ TASKS = """\
     from core.data.unit import in_steps
     from core.trust import public
 
-    leased.LEASE = 1.0  # of this worker: as long as the jobs below need to outlast it
+    leased.LEASE = 2.0  # of this worker: as long as the jobs below need to outlast it
     consumer.FINISH = 1
     watchdog.GRACE = 1.0
     watchdog.DEAF = 2.0
@@ -87,7 +87,7 @@ def chores(ctx: Flask, tmp_path: Path) -> dict[str, str]:
 
 def test_a_job_that_never_lets_the_loop_turn_runs_once(process: Callable[..., Process], chores: dict[str, str]) -> None:
     workers = [process("worker", **chores) for _ in range(2)]
-    enqueue("chores.compute", seconds=4.0)
+    enqueue("chores.compute", seconds=5.0)
     eventually(lambda: b"computed" in notes())
     eventually(lambda: not list(contents.leased()))
     time.sleep(0.5)

@@ -87,7 +87,10 @@ def test_nothing_is_limited_and_images_say_what_they_need(ctx: Flask) -> None:
 
 @pytest.fixture
 def mail(instance: Path) -> Iterator[Path]:
+    """The folder of mails, without what other tests have sent."""
     folder = instance / "mail"
+    for path in folder.glob("*"):
+        path.unlink()
     yield folder
     for path in folder.glob("*"):
         path.unlink()

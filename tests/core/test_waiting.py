@@ -44,7 +44,7 @@ def test_in_a_patched_process(servers: TestServers) -> None:
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
     assert found["installed"]
-    assert found["side_by_side"] < 1.5, "ten naps of 0.2 s, one after the other, would take 2 s"
+    assert found["side_by_side"] == 10
     assert found["large"] == 40_000_000
     assert found["statement_timeout"] == "QueryCanceled none"
     assert found["cancelled"] == "QueryCanceled none"

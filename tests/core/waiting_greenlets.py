@@ -32,12 +32,19 @@ def failure(call: Callable[[], Any]) -> str:
     return "none"
 
 
-def side_by_side() -> float:
-    """Seconds that ten naps of 0.2 s take together."""
-    connections = [connect() for _ in range(10)]
-    began = time.monotonic()
-    gevent.joinall([gevent.spawn(one.execute, "select pg_sleep(0.2)") for one in connections], raise_error=True)
-    return time.monotonic() - began
+def side_by_side() -> int:
+    """How many of ten statements wait for the server at once: for a lock, which is let go when all do."""
+    key = int.from_bytes(os.urandom(3))
+    holder, connections = connect(), [connect() for _ in range(10)]
+    holder.execute("select pg_advisory_lock(%s)", (key,))
+    waiters = [gevent.spawn(one.execute, "select pg_advisory_lock_shared(%s)", (key,)) for one in connections]
+    waiting = "select count(*) from pg_locks where locktype = 'advisory' and objid = %s and not granted"
+    with gevent.Timeout(20):
+        while (row := holder.execute(waiting, (key,)).fetchone()) and row[0] < 10:
+            gevent.sleep(0.01)
+    holder.execute("select pg_advisory_unlock(%s)", (key,))
+    gevent.joinall(waiters, raise_error=True)
+    return int(row[0]) if row else 0
 
 
 def large() -> int:

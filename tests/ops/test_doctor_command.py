@@ -53,7 +53,7 @@ def test_dead_servers_and_a_board_that_does_not_start(ward: Ward) -> None:
     began = time.monotonic()
     with silent:
         done = doctor(ward, "--json")
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 30
     told = json.loads(done.stdout)
     names = {f"{each['topic']}.{each['check']}" for each in told["findings"] if each["severity"] == "error"}
     assert {"start.starts", "secrets.keys", "database.answers", "redis.answers", "documents.answers"} <= names

@@ -117,7 +117,7 @@ def test_all_three_run_and_what_dies_comes_back(whole: Dyno) -> None:
         os.kill(killed, signal.SIGKILL)
         eventually(lambda name=name, killed=killed: dyno.part(f"core.{name}") not in (0, killed))
     enqueue("naps.rest", seconds=0.0, word="two")
-    eventually(lambda: notes()[-1] == b"two done")
+    eventually(lambda: b"two done" in notes())  # perhaps before "one", which the killed worker may not have settled
     assert answers(dyno), "web has not noticed"
 
     # One place for everybody's figures.

@@ -11,7 +11,7 @@ from stateful import administrators_token, links_followed
 from core.ops.processes import Process
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 def test_whatever_follows_from_a_reply_is_no_5xx(
     process: Callable[..., Process], superuser: psycopg.Connection
 ) -> None:
