@@ -50,7 +50,7 @@ def put(many: int) -> None:
 
 
 def test_of_small_jobs_a_step_brings_more_than_there_are_hands(ctx: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pump, "AHEAD", 0.05)  # many more than a slow machine does in a moment
+    monkeypatch.setattr(pump, "OF_IDLE", 0.05)  # many more than a slow machine does in a moment
     put(3000)
     crew = Slow(0)
     most = 0

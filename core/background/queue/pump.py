@@ -32,8 +32,10 @@ FRESH = 0.6
 """The part of a lease after which nothing that is leased is begun before the lease was renewed."""
 
 
-AHEAD, MOST_AHEAD = 0.005, 200
-"""Seconds within which what is taken ahead will have been begun, as things go; and how much that is at most."""
+AHEAD, OF_IDLE, MOST_AHEAD = 0.001, 0.005, 200
+"""Seconds within which what is taken ahead will have been begun, as things go: while all hands are at work, and while
+none is, for then the jobs are small; and how much that is at most. More of it has whoever comes then wait for longer.
+"""
 SLICE = 0.001
 """Seconds for which hands go from job to job before they let the pump have a turn: it takes while they work, and
 whoever comes meanwhile is not kept waiting by jobs that wait for nothing."""
@@ -52,12 +54,13 @@ class Pump:
         self.queue = queue
         self.size = size
         self._fixed = ahead
-        self._pace = self._stepped = self._moved = self._turned = 0.0
+        self._pace = self._load = self._worked = self._stepped = self._moved = self._turned = 0.0
         self.ending = False
         self.away = False
         self.revoked = 0
         self._ready = Ready()
         self._running: dict[bytes, Frame] = {}
+        self._since: dict[bytes, float] = {}
         self._settled: deque[Settled] = deque()
         self._wake = Event()
         self._resting = Resting()
@@ -72,6 +75,7 @@ class Pump:
 
     def take(self, timeout: float = 1.0) -> Frame | None:
         """The next job, or ``None`` when there is none within so many seconds, or the worker ends."""
+        self._give_way()
         deadline = time.monotonic() + timeout
         while not self.ending:
             if self._has_some() and (frame := self._next()) is not None:
@@ -80,6 +84,13 @@ class Pump:
                 return None
             self._resting.rest(left, unless=self._has_some)
         return None
+
+    def _give_way(self) -> None:
+        """To the pump, and whoever else wants the loop, where hands have gone from job to job for a while."""
+        now = time.monotonic()
+        if now - self._turned > SLICE:
+            self._turned = now
+            time.sleep(0)
 
     def _has_some(self) -> bool:
         return bool(self._ready) and self._is_fresh()
@@ -93,13 +104,11 @@ class Pump:
             return None
         self._moved = now = time.monotonic()
         self._running[frame.nonce] = frame
+        self._since[frame.nonce] = now
         if self._ready:
             self._resting.rouse()
         else:
             self._wake.set()
-        if now - self._turned > SLICE:
-            self._turned = now
-            time.sleep(0)
         return frame
 
     def _is_fresh(self) -> bool:
@@ -116,6 +125,8 @@ class Pump:
         """
         self._settled.append(Settled.of(frame, *effects, told=told))
         self._running.pop(frame.nonce, None)
+        if (since := self._since.pop(frame.nonce, None)) is not None:
+            self._worked += time.monotonic() - since
         self._wake.set()
 
     def give_back(self, frame: Frame) -> None:
@@ -214,16 +225,24 @@ class Pump:
         return [self._settled.popleft() for _ in range(len(self._settled))]
 
     def _keep_pace(self, settled: int, now: float) -> None:
-        """How many are done in a second, of late."""
+        """How many are done in a second, of late, and how many hands that keeps at work."""
         passed = max(now - self._stepped, 1e-6)
-        self._pace += (settled / passed - self._pace) * min(1.0, passed / 0.25)
-        self._stepped = now
+        weight = min(1.0, passed / 0.25)
+        self._pace += (settled / passed - self._pace) * weight
+        self._load += (self._worked / passed - self._load) * weight
+        self._stepped = self._turned = now
+        self._worked = 0.0
 
     def _wanted(self) -> int:
         if self.ending:
             return 0
-        ahead = min(MOST_AHEAD, int(self._pace * AHEAD)) if self._fixed is None else self._fixed
-        return max(0, self.size + ahead - len(self._running) - len(self._ready))
+        return max(0, self.size + self._ahead() - len(self._running) - len(self._ready))
+
+    def _ahead(self) -> int:
+        if self._fixed is not None:
+            return self._fixed
+        at_work = min(1.0, self._load / self.size)
+        return min(MOST_AHEAD, int(self._pace * (AHEAD * at_work + OF_IDLE * (1 - at_work))))
 
     def _leave_stale(self) -> None:
         """All hands have long jobs, against what the pace had promised."""
