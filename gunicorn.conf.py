@@ -9,6 +9,7 @@ import gc
 import os
 import resource
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,9 @@ forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
 
+# What every worker would import for itself, the first as it patches, the last with its first figure.
+SHARED = ("gevent.signal", "gevent.subprocess", "gevent.threadpool", "gevent.resolver.thread", "prometheus_client")
+
 control_socket_disable = True  # it would lie in the home folder, one for all boards
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a heartbeat must not wait for a disk
 
@@ -78,6 +82,8 @@ def on_starting(server: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """Before the first fork: what is alive now will stay, so let no collection touch (and copy) it."""
+    for name in SHARED:
+        import_module(name)
     gc.collect()
     gc.freeze()
 

@@ -15,13 +15,14 @@ import sys
 import tempfile
 import time
 import urllib.request
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 from benchmarks.common import ROOT, pss, record, testbed
 from core.ops.processes import Process
 from core.ops.servers import free_port
 
-REQUESTS = 100
+REQUESTS, HANDS = 100, 4
 ROUNDS = 5
 AIMS = {"web_1": 120, "web_further": 45, "board": 300, "start": 2.0}
 
@@ -48,13 +49,19 @@ def request(url: str, count: int) -> None:
             reply.read()
 
 
+def use(url: str) -> None:
+    """From several sides at once, or one worker may answer everything and the other weigh nothing."""
+    with ThreadPool(HANDS) as hands:
+        for path, count in (("/readyz", REQUESTS), ("/openapi.json", 2 * HANDS)):
+            hands.starmap(request, [(f"{url}{path}", count // HANDS)] * HANDS)
+
+
 def weigh() -> dict[str, float]:
     figures: dict[str, float] = {}
     for workers in (1, 2):
         web = Process("web", {"WEB_CONCURRENCY": str(workers)})
         web.wait_ready()
-        request(f"{web.url}/readyz", REQUESTS)
-        request(f"{web.url}/openapi.json", 2)
+        use(web.url)
         figures[f"web_{workers}"] = pss(web.pid)
         web.close()
     for kind in ("worker", "scheduler"):

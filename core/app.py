@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from flask import Flask
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.orm import configure_mappers
 
 from core import config
 from core.contracts import Services
@@ -98,12 +99,22 @@ def _try_role(app: Flask) -> None:
             db.engine.dispose()
 
 
+def _map_models() -> None:
+    """What would wait for the first query: mistakes in relationships are told now, and forks share what this makes."""
+    try:
+        configure_mappers()
+    except SQLAlchemyError as exc:
+        raise BootError(f"models cannot be mapped: {exc}") from exc
+
+
 def boot(kind: Kind, *, pool: int | None = None) -> Flask:
     """``create_app`` for the head of a process: faults go to stderr, a line each, and the process ends with 1."""
     try:
         app = create_app(kind, pool=pool)
-        if kind != "cli" and not app.extensions["pegboard.settings"].development:
-            _try_role(app)
+        if kind != "cli":
+            _map_models()
+            if not app.extensions["pegboard.settings"].development:
+                _try_role(app)
         return app
     except BootError as exc:
         for fault in exc.faults:
