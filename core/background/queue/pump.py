@@ -241,7 +241,7 @@ class Pump:
     def _ahead(self) -> int:
         if self._fixed is not None:
             return self._fixed
-        at_work = min(1.0, self._load / self.size)
+        at_work = min(1.0, self._load / max(1, self.size))
         return min(MOST_AHEAD, int(self._pace * (AHEAD * at_work + OF_IDLE * (1 - at_work))))
 
     def _leave_stale(self) -> None:
