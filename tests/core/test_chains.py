@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 import msgspec
 import pytest
+from chores_here import chores_of
 from flask import Flask
 from handover import NOW, leave
 from redis.exceptions import ConnectionError
@@ -112,21 +112,10 @@ TASKS = (fetch, read, tell, bind, number, mailed, large, shown, alone, who)
 @pytest.fixture(autouse=True)
 def chores(ctx: Flask, worker_app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(logging.getLogger("core.background.queue.running"), "disabled", True)
-    module = ModuleType("chores.tasks")
-    for function in TASKS:
-        function.__module__ = module.__name__
-        vars(module)[function.__name__] = function
     did.clear()
     breaks.clear()
-    tasks = worker_app.extensions["pegboard.tasks"]
-    before = tasks._tasks.copy()
-    tasks.add("chores", module)
-    with worker_app.app_context():
-        routes.tell(worker_app)
-    yield
-    tasks._tasks = before
-    with worker_app.app_context():
-        routes.tell(worker_app)
+    with chores_of(worker_app, *TASKS):
+        yield
 
 
 def groups() -> list[bytes]:

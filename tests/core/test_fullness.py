@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from types import ModuleType
 from typing import Any
 
 import psycopg
 import pytest
+from chores_here import chores_of
 from flask import Flask
 from handover import NOW, leave, put, rows, waiting
 
 from core.background import AtOnce, Rate, enqueue, task
-from core.background.queue import contents, delivery, fullness, routes
+from core.background.queue import contents, delivery, fullness
 from core.background.queue.frames import lane_of, tenant_of
 from core.background.queue.gates import Limit
 from core.background.queue.leased import Leased, Settled
@@ -205,19 +205,8 @@ def plain() -> None: ...
 
 @pytest.fixture
 def chores(ctx: Flask, worker_app: Flask) -> Iterator[None]:
-    module = ModuleType("chores.tasks")
-    for function in (mailed, plain):
-        function.__module__ = module.__name__
-        vars(module)[function.__name__] = function
-    tasks = worker_app.extensions["pegboard.tasks"]
-    before = tasks._tasks.copy()
-    tasks.add("chores", module)
-    with worker_app.app_context():
-        routes.tell(worker_app)
-    yield
-    tasks._tasks = before
-    with worker_app.app_context():
-        routes.tell(worker_app)
+    with chores_of(worker_app, mailed, plain):
+        yield
 
 
 @pytest.mark.parametrize(("full", "free"), [("mailed", "plain"), ("plain", "mailed")])

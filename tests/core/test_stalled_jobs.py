@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from types import ModuleType
 from typing import Any
 
 import pytest
+from chores_here import chores_of
 from flask import Flask
 from redis.exceptions import ConnectionError
 
 from core.background import enqueue, enqueue_chain, enqueue_group, step, task
-from core.background.queue import contents, dead, figures, leased, parts, routes, settling
+from core.background.queue import contents, dead, figures, leased, parts, settling
 from core.background.queue.huey import BoardHuey
 from core.background.queue.keys import Keys
 from core.background.queue.leased import Leased
@@ -37,20 +37,9 @@ def rare(word: str = "a") -> None:
 @pytest.fixture(autouse=True)
 def chores(ctx: Flask, worker_app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(leased, "MOST_STALLS", 0)
-    module = ModuleType("chores.tasks")
-    for function in (poison, rare):
-        function.__module__ = module.__name__
-        vars(module)[function.__name__] = function
     did.clear()
-    tasks = worker_app.extensions["pegboard.tasks"]
-    before = tasks._tasks.copy()
-    tasks.add("chores", module)
-    with worker_app.app_context():
-        routes.tell(worker_app)
-    yield
-    tasks._tasks = before
-    with worker_app.app_context():
-        routes.tell(worker_app)
+    with chores_of(worker_app, poison, rare):
+        yield
 
 
 @pytest.fixture
