@@ -43,6 +43,7 @@ class QueryParser(Generic[T]):
             raise TypeError(f"a query is described by a Struct, not by {kind!r}")
         self._many = {field.encode_name for field in shape.fields if _holds(field.type, _COLLECTIONS)}
         self._parted = {field.encode_name for field in shape.fields if _is_parted(field.type)}
+        self._lacking = {field.encode_name: field.name for field in shape.fields if _holds(field.type, (inspect.NoneType,))}
         self._floats = {
             field.encode_name: field.name for field in shape.fields if _holds(field.type, (inspect.FloatType,))
         }
@@ -62,6 +63,9 @@ class QueryParser(Generic[T]):
             raise refusal_of(fault_of(exc, root="")) from None
         if given:
             check_storable(value, "")
+        for name in given.keys() & self._lacking.keys():
+            if getattr(value, self._lacking[name]) is None:  # msgspec reads the word "null" as that
+                raise refusal_of(FieldFault(name, "WRONG_TYPE", "expected a value: leave it out instead"))
         for name, attribute in self._floats.items():
             number = getattr(value, attribute)
             if isinstance(number, float) and not math.isfinite(number):

@@ -292,6 +292,8 @@ BAD_QUERIES = [
     (b"price=nan", "price", "OUT_OF_RANGE"),
     (b"price=-Infinity", "price", "OUT_OF_RANGE"),
     (b"at=soon", "at", "BAD_FORMAT"),
+    (b"at=null", "at", "WRONG_TYPE"),
+    (b"price=NULL&text=null", "price", "WRONG_TYPE"),
     (b"text=%00", "text", "NUL_CHARACTER"),
     (b"nonsense=1", "nonsense", "UNKNOWN_FIELD"),
     (b"=1", "", "UNKNOWN_FIELD"),

@@ -40,7 +40,7 @@ def create_schedule(body: NewSchedule) -> Created[ScheduleOut]:
     return Created(schedules.shown(row), location=f"/api/jobs/schedules/{row.name}", etag=etag_of(row.version))
 
 
-@routes.post("/schedules/preview")
+@routes.post("/preview")
 @requires("jobs:read")
 def preview_schedule(body: Preview) -> Times:
     """When it would run; nothing is kept."""

@@ -181,8 +181,8 @@ def test_the_next_times_are_told_before_and_after(admin: Shop, own: dict[str, An
     found = admin.get(f"{API}/counting/next", count=3).json["items"]
     assert (len(found), found[0]) == (3, own["next_at"])
     asked = {"cron": "0 2 * * *", "timezone": "Europe/Berlin", "count": 3}
-    assert admin.post(f"{API}/preview", asked).json["items"] == found
-    assert len(admin.post(f"{API}/preview", {"every": 60}).json["items"]) == 10
+    assert admin.post("/api/jobs/preview", asked).json["items"] == found
+    assert len(admin.post("/api/jobs/preview", {"every": 60}).json["items"]) == 10
     assert admin.get(f"{API}/counting/next", count=51).status_code == 422
 
 
@@ -252,7 +252,7 @@ def test_who_may_do_what(admin: Shop, client: FlaskClient, monkeypatch: pytest.M
         lambda shop: shop.get(f"{API}/jobs.clean_up"),
         lambda shop: shop.get(f"{API}/jobs.clean_up/next"),
         lambda shop: shop.post(API, new),
-        lambda shop: shop.post(f"{API}/preview", {"every": 5}),
+        lambda shop: shop.post("/api/jobs/preview", {"every": 5}),
         lambda shop: shop.patch(f"{API}/jobs.clean_up", {"enabled": False}, If_Match="*"),
         lambda shop: shop.delete(f"{API}/jobs.clean_up"),
         lambda shop: shop.post(f"{API}/jobs.clean_up/run"),
