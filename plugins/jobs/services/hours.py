@@ -54,13 +54,20 @@ def standing() -> dict[str, Stand]:
     }
 
 
-def nearest(moment: datetime) -> Noted | None:
-    """What was noted nearest to it; ``None`` where nothing was within an hour, or it is still to come."""
+def around(begin: datetime, end: datetime) -> tuple[Noted, Noted] | None:
+    """What was noted nearest to the two times, in this order, at most an hour before the one and after the other.
+
+    How it stands now is among it. ``None`` where that is less than two.
+    """
     store: Any = redis.client()
-    raw = store.hmget(key(), [_field(moment + HOUR * step) for step in (-1, 0, 1)])
-    found = [msgspec.json.decode(each, type=Noted) for each in raw if each is not None]
-    near = [each for each in found if abs(each.at - moment) <= HOUR]
-    return min(near, key=lambda each: abs(each.at - moment), default=None)
+    noted = [msgspec.json.decode(each, type=Noted) for each in store.hvals(key())]
+    noted.append(Noted(utcnow(), standing()))
+    known = sorted((each for each in noted if begin - HOUR <= each.at <= end + HOUR), key=lambda each: each.at)
+    if len(known) < 2:
+        return None
+    first = min(known[:-1], key=lambda each: abs(each.at - begin))
+    later = [each for each in known if each.at > first.at]
+    return first, min(later, key=lambda each: abs(each.at - end))
 
 
 def _field(moment: datetime) -> str:

@@ -36,53 +36,56 @@ class SystemHealth:
 class DailySummary:
     """Answers ``ReportSource``: what became of jobs in the interval, by queue, to the hour.
 
-    ``from`` and ``to`` are the times of the figures that it is made of: nothing is known of hours in which no scheduler
-    ran, or that are more than a week ago (``null``: from the beginning, until now). ``dead``, ``waiting`` and
-    ``oldest_seconds`` are as of the end.
+    ``from`` and ``to`` are the times of the figures that it is made of, the nearest there are: nothing is known of
+    hours in which no scheduler ran, or that are more than a week ago. Where nothing at all is known both are ``null``,
+    and there are no queues. ``dead``, ``waiting`` and ``oldest_seconds`` are as of ``to``.
     """
 
     def report(self, since: str, until: str) -> dict[str, Any]:
         begin, end = interval(since, until)
-        first, last = hours.nearest(begin), hours.nearest(end)
-        before = first.queues if first else {}
-        queues = []
-        for name, stand in sorted((last.queues if last else hours.standing()).items()):
-            was = before.get(name)
-            done, failed = (stand.completed, stand.failed)
-            if was is not None:
-                done, failed = max(0, done - was.completed), max(0, failed - was.failed)
-            queues.append(
-                {
-                    "name": name,
-                    "completed": done,
-                    "failed": failed,
-                    "dead": stand.dead,
-                    "waiting": stand.waiting,
-                    "oldest_seconds": stand.oldest_seconds,
-                }
-            )
-        times = {"from": first and first.at, "to": last and last.at}
-        return {"since": begin, "until": end, **times, "queues": queues}
+        known = hours.around(begin, end)
+        if known is None:
+            return {"since": begin, "until": end, "from": None, "to": None, "queues": []}
+        first, last = known
+        queues = [
+            {
+                "name": name,
+                "completed": _since(first.queues.get(name), stand, "completed"),
+                "failed": _since(first.queues.get(name), stand, "failed"),
+                "dead": stand.dead,
+                "waiting": stand.waiting,
+                "oldest_seconds": stand.oldest_seconds,
+            }
+            for name, stand in sorted(last.queues.items())
+        ]
+        return {"since": begin, "until": end, "from": first.at, "to": last.at, "queues": queues}
+
+
+def _since(before: hours.Stand | None, stand: hours.Stand, figure: str) -> int:
+    now: int = getattr(stand, figure)
+    was: int = getattr(before, figure) if before else 0
+    return now - was if now >= was else now  # they began anew with an empty Redis
 
 
 def tell_of_day_before(tick: datetime) -> None:
     """Mail yesterday's summary to ADMIN_EMAIL, once for each day; without one, log it."""
     until = tick.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    since = until - timedelta(days=1)
-    found = DailySummary().report(since.isoformat(), until.isoformat())
-    log.info("daily summary of the jobs", extra={"day": f"{since:%Y-%m-%d}", "queues": found["queues"]})
+    day = f"{until - timedelta(days=1):%Y-%m-%d}"
+    found = DailySummary().report((until - timedelta(days=1)).isoformat(), until.isoformat())
+    known = {name: found[name] for name in ("from", "to", "queues")}
+    log.info("daily summary of the jobs", extra={"day": day, **known})
     if not (to := settings().admin_email):
         return
-    day = f"{since:%Y-%m-%d}"
     with acting_in(PLATFORM), unit():
-        service(Mailer).send(
-            to=to, subject=f"Jobs of {day}", text=_told(day, found["queues"]), key=f"jobs.daily_summary:{day}"
-        )
+        service(Mailer).send(to=to, subject=f"Jobs of {day}", text=_told(day, found), key=f"jobs.daily_summary:{day}")
 
 
-def _told(day: str, queues: list[dict[str, Any]]) -> str:
-    lines = [f"What became of jobs on {day} (UTC):", ""]
-    for each in queues:
+def _told(day: str, found: dict[str, Any]) -> str:
+    if found["from"] is None:
+        return f"Nothing is known of jobs on {day} (UTC): no scheduler ran that could have noted it.\n"
+    known = " to ".join(f"{found[name]:%Y-%m-%d %H:%M}" for name in ("from", "to"))
+    lines = [f"What became of jobs on {day}, as noted from {known} (UTC):", ""]
+    for each in found["queues"]:
         oldest = "" if each["oldest_seconds"] is None else f", the oldest for {each['oldest_seconds']:.0f} s"
         lines.append(
             f"{each['name']}: {each['completed']} completed, {each['failed']} failed; {each['dead']} dead letters,"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,20 +15,15 @@ from flask.testing import FlaskClient
 from shop import Shop, administrator
 
 from core.background.queue import contents, messages
-from core.background.queue.keys import Keys
-from core.background.queue.scripts import NAMES
-from core.background.queue.settling import Record
 from core.background.schedules import tasks
 from core.background.schedules.firing import fire
 from core.background.schedules.models import ScheduleRow
 from core.background.schedules.reconciling import reconcile
-from core.contracts import ReportSource, services
 from core.data import DEFAULT, PLATFORM, acting_in, db, new_id, redis, unit, utcnow
 from core.data.outbox import Envelope
-from core.errors import Refused
 from plugins.jobs import cli
 from plugins.jobs.schedule_schemas import NewSchedule
-from plugins.jobs.services import hours, housekeeping, reports, schedules, sight
+from plugins.jobs.services import schedules, sight
 
 API = "/api/jobs/schedules"
 NOW = datetime(2026, 3, 28, 12, tzinfo=UTC)
@@ -281,101 +275,3 @@ def test_the_same_from_the_command_line(board: Flask, admin: Shop, own: dict[str
 
 
 # -- what recurs by itself --------------------------------------------------------------------------------------------
-
-
-def test_clean_up_forgets_what_is_old_and_nothing_that_waits(
-    board: Flask, run_jobs: Callable[[], int], caplog: pytest.LogCaptureFixture
-) -> None:
-    keys, now = Keys("reports"), utcnow()
-    with board.app_context():
-        store = redis.client()
-        store.sadd(NAMES, "reports")
-        for key, days in (("old", 91), ("young", 89)):
-            store.hset(keys.dead, key, "{}\n")
-            store.zadd(keys.dead_at, {key: (now - timedelta(days=days)).timestamp() * 1000})
-        for place in (keys.done, keys.failed):
-            for days in (40, 31, 29, 0):
-                record = Record(str(new_id()), "t.note", 1, now - timedelta(days=days), 1.0)
-                store.lpush(place, msgspec.json.encode(record))
-        waiting_before = list(contents.waiting())
-        with caplog.at_level(logging.INFO):
-            assert housekeeping.clean_up(now)["reports"] == (1, 4)
-        assert housekeeping.clean_up(now)["reports"] == (0, 0)
-        assert store.hkeys(keys.dead) == store.zrange(keys.dead_at, 0, -1) == [b"young"]
-        assert [store.llen(place) for place in (keys.done, keys.failed)] == [2, 2]
-        assert list(contents.waiting()) == waiting_before
-    assert any(vars(line).get("dead_letters") == 1 for line in caplog.records)
-
-
-def test_the_daily_summary_is_mailed_once(
-    board: Flask, worker_app: Flask, run_jobs: Callable[[], int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tick = NOW.replace(hour=1)
-    midnight = NOW.replace(hour=0)
-    stat = Keys("default").stat
-    with board.app_context():
-        redis.client().hset(stat, mapping={"completed": 100, "failed": 3})
-        hours.note(midnight - timedelta(days=1))
-        redis.client().hset(stat, mapping={"completed": 150, "failed": 4})
-        hours.note(midnight + timedelta(minutes=2))
-        hours.note(midnight + timedelta(minutes=7))
-        redis.client().hset(stat, mapping={"completed": 170, "failed": 4})
-        hours.note(tick)
-        told = services(ReportSource)["daily_summary"].report("2026-03-27T00:00:00Z", "2026-03-28T00:00:00Z")
-        [queue] = [each for each in told["queues"] if each["name"] == "default"]
-        assert (queue["completed"], queue["failed"], queue["dead"], queue["oldest_seconds"]) == (50, 1, 0, None)
-        assert (told["from"], told["to"]) == (midnight - timedelta(days=1), midnight + timedelta(minutes=2))
-    sent: list[dict[str, Any]] = []
-    monkeypatch.setattr(reports, "service", lambda contract: Mails(sent))
-    with worker_app.app_context():
-        reports.tell_of_day_before(tick)
-        assert sent == [], "nobody is named"
-        monkeypatch.setattr(reports, "settings", lambda: Named())
-        reports.tell_of_day_before(tick)
-    [mail] = sent
-    assert (mail["to"], mail["subject"]) == ("ops@example.com", "Jobs of 2026-03-27")
-    assert mail["key"] == "jobs.daily_summary:2026-03-27"
-    assert "default: 50 completed, 1 failed; 0 dead letters, 0 waiting" in mail["text"]
-
-
-class Named:
-    admin_email = "ops@example.com"
-
-
-class Mails:
-    def __init__(self, sent: list[dict[str, Any]]) -> None:
-        self.sent = sent
-
-    def send(self, **mail: Any) -> None:
-        self.sent.append(mail)
-
-
-def test_both_run_as_jobs(board: Flask, run_jobs: Callable[[], int], caplog: pytest.LogCaptureFixture) -> None:
-    with board.app_context():
-        reconcile(NOW)
-        fire(NOW + timedelta(days=1))
-        caplog.set_level(logging.INFO)
-        assert run_jobs() == 2
-    told = [line.message for line in caplog.records]
-    assert "daily summary of the jobs" in told
-    assert "old dead letters and records are forgotten" in told
-    assert "job failed" not in told
-
-
-def test_hours_are_kept_for_a_week(board: Flask) -> None:
-    with board.app_context():
-        for number in range(hours.KEPT + 5):
-            hours.note(NOW + timedelta(hours=number))
-        assert redis.client().hlen(hours.key()) == hours.KEPT
-        assert hours.nearest(NOW) is None
-
-
-def test_system_health_tells_queues_and_duties(board: Flask) -> None:
-    with board.app_context(), acting_in(DEFAULT):
-        report = services(ReportSource)["system_health"].report
-        told = report("2026-03-27T00:00:00Z", "2026-03-28T00:00:00Z")
-        assert {"at", "queues", "duties", "failing"} == told.keys()
-        assert [each["name"] for each in told["queues"]] == ["default"]
-        for since, until in (("x", "2026-03-28"), ("2026-03-28", "2026-03-28")):
-            with pytest.raises(Refused):
-                report(since, until)
