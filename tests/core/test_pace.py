@@ -10,6 +10,7 @@ from flask import Flask
 from redis_cable import until
 
 from core.background.queue import contents, pump
+from core.background.queue.bell import Bell
 from core.background.queue.frames import frame
 from core.background.queue.leased import Leased
 from core.background.queue.pump import Pump
@@ -81,3 +82,22 @@ def test_what_was_taken_ahead_goes_back_when_no_hand_becomes_free(ctx: Flask) ->
     numbers = [int(each.message) for each in contents.waiting()]
     assert numbers == sorted(numbers) and len(numbers) == 12 - HANDS, "in their order, for whoever is free"
     crew.end()
+
+
+def test_another_worker_that_is_idle_has_it_at_once(ctx: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump, "IDLE", 60.0)  # whoever waits for the next look has no part in this
+    monkeypatch.setattr(pump, "STALE", 1.0)
+    busy, idle = Slow(60), Slow(0)
+    idle.pump.queue.process = "two"
+    busy.pump._pace, busy.pump._stepped = 1e9, time.monotonic()
+    put(12)
+    busy.start()
+    until(lambda: len(list(contents.leased())) == 12)
+    bell = Bell(redis.dedicated(1.0))
+    bell.ring = {"default": idle.pump.ring}
+    bell.start()
+    idle.start()
+    until(lambda: idle.done == 12 - HANDS)
+    bell.stop()
+    busy.end()
+    idle.end()

@@ -14,7 +14,7 @@ from core.background import enqueue, enqueue_chain, enqueue_group, step, task
 from core.background.queue import contents, dead, figures, leased, parts, settling
 from core.background.queue.huey import BoardHuey
 from core.background.queue.keys import Keys
-from core.background.queue.leased import Leased
+from core.background.queue.leased import Leased, Settled
 from core.background.queue.pump import Pump
 from core.data import DEFAULT, redis
 from core.trust import public
@@ -77,6 +77,21 @@ def test_it_has_a_record_and_is_counted_as_failed(finder: Pump) -> None:
         assert part.run_ms.p50 is None, "nobody knows how long it ran"
     now = figures.figures("default")
     assert (now.failed, now.dead, now.active, now.wait_ms.p50) == (1, 1, 0, None)
+
+
+def test_a_worker_that_gives_it_back_does_not_make_it_well(finder: Pump, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leased, "MOST_STALLS", 3)
+    enqueue("chores.poison")
+    for _ in range(2):
+        kill_a_worker()
+        find(finder)
+    leaving = Leased(redis.client(), "default", "two")
+    [frame] = leaving.step(1).taken
+    leaving.step(0, [Settled.of(frame, ("back", "", frame.raw()))])
+    for _ in range(2):
+        kill_a_worker()
+        find(finder)
+    assert len(list(dead.letters("default"))) == 1 and not redis.client().exists(leaving.keys.stalls)
 
 
 @pytest.mark.parametrize(("name", "left"), [("poison", 1), ("rare", 0)])

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 
 from core.background import enqueue, task
-from core.background.queue import contents, routes, twins
+from core.background.queue import contents, dead, routes, twins
 from core.background.queue.huey import BoardHuey
 from core.background.queue.leased import MOST_STALLS, Leased
 from core.background.queue.pump import Pump
@@ -104,6 +104,39 @@ def test_a_job_that_is_tried_again_keeps_its_twins_away_until_it_has_failed(run_
     enqueue("chores.count_by", number=1)
     run_jobs()
     assert len(did) == 3
+
+
+def test_one_that_is_replayed_keeps_its_twins_away_again(run_jobs: Callable[[], int]) -> None:
+    enqueue("chores.count_by", number=1, note="fail")
+    for _ in range(2):
+        run_jobs()
+        contents.run_now()
+    [letter] = dead.letters("default")
+    did.clear()
+    assert dead.replay(letter)
+    enqueue("chores.count_by", number=1)
+    assert waiting() == 1
+    run_jobs()
+    enqueue("chores.count_by", number=1)
+    assert did == [("count_by", 1)] and waiting() == 0, "it is tried again"
+    contents.run_now()
+    run_jobs()
+    enqueue("chores.count_by", number=1)
+    assert waiting() == 1, "it has failed"
+
+
+def test_one_that_is_replayed_beside_a_twin_leaves_that_alone(run_jobs: Callable[[], int]) -> None:
+    enqueue("chores.count_by", number=1, note="fail")
+    for _ in range(2):
+        run_jobs()
+        contents.run_now()
+    enqueue("chores.count_by", number=1)
+    [letter] = dead.letters("default")
+    assert dead.replay(letter)
+    assert waiting() == 2
+    run_jobs()
+    enqueue("chores.count_by", number=1)
+    assert waiting() == 1, "the twin has run; the one that was replayed waits to be tried again"
 
 
 def test_within_its_window_there_is_one_whether_it_has_run_or_not(run_jobs: Callable[[], int]) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from core.background.queue import messages, scripts, stories
+from core.background.queue import messages, scripts, stories, twins
 from core.background.queue.frames import Frame
 from core.background.queue.framing import framed
 from core.background.queue.keys import Keys
@@ -77,7 +77,16 @@ def replay(found: DeadLetter) -> bool:
         raise ValueError("it is no message of ours and can only be thrown away")
     again = msgspec.structs.replace(found.envelope, attempt=1, due_at=None)
     route = route_of(again.name)
-    args = [found.key, framed(again, route), str(again.id), stories.queued(again, route)]
+    # Where it lies on another queue than its task's, it is passed on, and keeps its twins away from then.
+    key = twins.key_of(again, route) if route.queue == found.queue else ""
+    args = [
+        found.key,
+        framed(again, route),
+        str(again.id),
+        stories.queued(again, route),
+        key,
+        twins.milliseconds(route),
+    ]
     return bool(scripts.REPLAY(keys=[Keys(found.queue).prefix], args=args))
 
 

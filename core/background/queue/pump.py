@@ -39,7 +39,7 @@ none is, for then the jobs are small; and how much that is at most. More of it h
 SLICE = 0.001
 """Seconds for which hands go from job to job before they let the pump have a turn: it takes while they work, and
 whoever comes meanwhile is not kept waiting by jobs that wait for nothing."""
-STALE = 1.0
+STALE = 0.1
 """Seconds without a free hand after which what was taken ahead is left to others."""
 
 
@@ -189,7 +189,7 @@ class Pump:
             return
         self._in_sight()
         if pause > 0:
-            self._wake.wait(pause)
+            self._wake.wait(min(pause, STALE) if self._ready else pause)
 
     def _step(self) -> float:
         """One step; answers how long there is nothing to do."""
@@ -246,7 +246,8 @@ class Pump:
 
     def _leave_stale(self) -> None:
         """All hands have long jobs, against what the pace had promised."""
-        if self._fixed is None and self._ready and time.monotonic() - self._moved > STALE:
+        if self._fixed is None and self._ready and time.monotonic() - self._moved >= STALE:
+            self._pace = 0.0
             self._give_back_ready()
 
     def _offer(self, frames: list[Frame]) -> None:

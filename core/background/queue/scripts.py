@@ -84,12 +84,16 @@ local LEASES, process, wanted = P .. 'p:' .. ARGV[1], ARGV[1], tonumber(ARGV[3])
 redis.call('HDEL', STALLS, '')
 local known = redis.call('ZSCORE', PROCS, process)
 
-local at, done, failed, lost = 6, {}, {}, {}
+local at, done, failed, lost, given_back = 6, {}, {}, {}, false
 while at <= #ARGV do
   local nonce, effects = ARGV[at], tonumber(ARGV[at + 1])
   local mine = redis.call('HDEL', LEASES, nonce) == 1
   if not mine then lost[#lost + 1] = nonce
-  elseif redis.call('HDEL', STALLS, nonce) == 1 then leave(nonce, DOUBT) end
+  elseif redis.call('HEXISTS', STALLS, nonce) == 1 then
+    leave(nonce, DOUBT)
+    -- Of one that goes back nobody knows yet whether it ends its processes.
+    if effects == 0 or ARGV[at + effects * 3 - 1] ~= 'back' then redis.call('HDEL', STALLS, nonce) end
+  end
   for effect = 1, effects do
     local base = at + 2 + (effect - 1) * 3
     local what, first, second = ARGV[base], ARGV[base + 1], ARGV[base + 2]
@@ -99,6 +103,7 @@ while at <= #ARGV do
     elseif what == 'back' then
       offer(second, true)
       tell_stalled(head_of(second))
+      given_back = true
     elseif what == 'tell' then tell(first, event(second))
     elseif what == 'put' then place(first, second)
     elseif what == 'count' then redis.call('HINCRBY', STAT, first, second)
@@ -123,6 +128,7 @@ while at <= #ARGV do
   end
   at = at + 2 + effects * 3
 end
+if given_back then ring() end
 keep(done, 'completed', ARGV[4])
 keep(failed, 'failed', ARGV[5])
 local well = #done > 0
@@ -254,7 +260,8 @@ return {stalled, dead}
 """
 )
 
-# Put a dead job on the queue again as the frame that is given, with how its story begins, or throw it away.
+# Put a dead job on the queue again as the frame that is given, with how its story begins and, where it has twins, their
+# key and for how many milliseconds it keeps them away, or throw it away.
 REPLAY = redis.script(
     BASE
     + LANES
@@ -265,6 +272,7 @@ redis.call('ZREM', DEAD_AT, ARGV[1])
 if ARGV[2] ~= '' then
   offer(ARGV[2], false)
   if ARGV[4] ~= '' then tell(ARGV[3], event(ARGV[4])) end
+  if ARGV[5] ~= '' then redis.call('SET', ARGV[5], ARGV[3], 'NX', 'PX', ARGV[6]) end
   ring()
 end
 return 1

@@ -121,7 +121,7 @@ class LeasedStorage(BaseStorage):
         if value is None:
             return False
         kept = Frame.read(value.partition(b"\n")[2])
-        return bool(self._run(queue_scripts.REPLAY, key, frame(kept.message, kept.head), "", ""))
+        return bool(self._run(queue_scripts.REPLAY, key, frame(kept.message, kept.head), "", "", "", 0))
 
     # -- the queue --
 
