@@ -26,6 +26,9 @@ import psutil
 _ORDER = {"mongo": 2, "valkey": 3, "postgres": 4}
 _GENTLE = {"postgres": signal.SIGINT}  # "fast": roll back and leave; its SIGTERM would wait for every client
 
+PATIENCE = 25.0
+"""Seconds from SIGTERM to SIGKILL: a worker finishes, or puts back, in less what it runs."""
+
 _held: set[Path] = set()
 
 
@@ -40,7 +43,7 @@ class Busy(Exception):
 class Hold:
     """This process runs ``folder`` until ``release()`` or its death. Raises ``Busy`` after ``patience`` seconds."""
 
-    def __init__(self, folder: Path, patience: float = 20.0) -> None:
+    def __init__(self, folder: Path, patience: float = 40.0) -> None:
         self.folder = folder.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.folder in _held:  # opening the file again would lose the lock: POSIX locks belong to the process
@@ -123,7 +126,7 @@ def forget(folder: Path, name: str) -> None:
     (folder / f"{name}.pid").unlink(missing_ok=True)
 
 
-def end(process: psutil.Process, first: signal.Signals = signal.SIGTERM, patience: float = 10.0) -> None:
+def end(process: psutil.Process, first: signal.Signals = signal.SIGTERM, patience: float = PATIENCE) -> None:
     """Ask a process to stop, and kill it and its descendants if they have not within ``patience`` seconds."""
     with contextlib.suppress(psutil.NoSuchProcess):
         family = [process, *process.children(recursive=True)]

@@ -31,8 +31,8 @@ SHORTLY = 2.0
 """Seconds after it was ready in which an end still counts as a failure to start."""
 TAKEN_FOR_READY = 10.0
 """Seconds after which a process that runs counts as ready, where it does not say so (``LOG_LEVEL`` may hide it)."""
-PATIENCE = 10.0
-"""Seconds from SIGTERM to SIGKILL for all of them together."""
+AT_ONCE = 2.0
+"""Seconds after SIGTERM after which it is told for whom one waits."""
 BY_HAND = (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
 LAST_LINES = 12
 
@@ -171,14 +171,26 @@ class Processes:
         for part in running:
             assert part.popen
             part.popen.terminate()
-        deadline = time.monotonic() + PATIENCE
+        began = time.monotonic()
+        self._wait(running, began + AT_ONCE)
         for part in running:
             assert part.popen
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                part.popen.wait(max(0.0, deadline - time.monotonic()))
+            if part.popen.poll() is None:
+                with contextlib.suppress(OSError):
+                    part.show(f"finishes what it is at, for up to {leash.PATIENCE:.0f} s")
+        self._wait(running, began + leash.PATIENCE)
+        for part in running:
+            assert part.popen
             if part.popen.poll() is None:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     leash.end(psutil.Process(part.popen.pid), signal.SIGKILL)
                 part.popen.wait()
             part.clear()
             leash.forget(self.folder, part.name)
+
+    @staticmethod
+    def _wait(running: list[Part], deadline: float) -> None:
+        for part in running:
+            assert part.popen
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                part.popen.wait(max(0.0, deadline - time.monotonic()))

@@ -43,12 +43,9 @@ class QueryParser(Generic[T]):
             raise TypeError(f"a query is described by a Struct, not by {kind!r}")
         self._many = {field.encode_name for field in shape.fields if _holds(field.type, _COLLECTIONS)}
         self._parted = {field.encode_name for field in shape.fields if _is_parted(field.type)}
-        self._lacking = {
-            field.encode_name: field.name for field in shape.fields if _holds(field.type, (inspect.NoneType,))
-        }
-        self._floats = {
-            field.encode_name: field.name for field in shape.fields if _holds(field.type, (inspect.FloatType,))
-        }
+        named = [(field.encode_name, field.name, field.type) for field in shape.fields]
+        self._lacking = {name: attribute for name, attribute, kind in named if _holds(kind, (inspect.NoneType,))}
+        self._floats = {name: attribute for name, attribute, kind in named if _holds(kind, (inspect.FloatType,))}
 
     def __call__(self, query_string: bytes) -> T:
         given: dict[str, Any] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,7 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from core.ops import leash
+from core.background.queue import consumer
+from core.ops import leash, supervisor
 from core.ops.embedded import PortTaken, ServerFailed, free_port
 from core.ops.servers import check_port
 
@@ -132,6 +134,18 @@ def test_no_signal_leaves_an_orphan(runner: Callable[..., Runner], number: signa
     until(lambda: all(map(leash.gone, family)))
     status = {signal.SIGINT: 0, signal.SIGTERM: 143, signal.SIGKILL: -9}
     assert board.popen.wait(5) == status[number]
+
+
+def test_whoever_finishes_something_is_waited_for(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    busy = """trap 'sleep 2.5; echo it is done; exit 0' TERM; echo worker is ready; while :; do sleep 0.1; done"""
+    parts = supervisor.Processes(tmp_path, {"worker": f"sh -c {shlex.quote(busy)}"}, os.environ, lambda: True)
+    parts.start()
+    until(lambda: parts.ready("worker"))
+    parts.stop()
+    told = capfd.readouterr().out
+    assert "finishes what it is at, for up to 25 s" in told
+    assert "it is done" in told
+    assert consumer.FINISH + consumer.PUT_BACK + 2 < leash.PATIENCE < 30, "platforms wait for 30 s"
 
 
 def test_what_was_killed_comes_back_alone_however_often(runner: Callable[..., Runner]) -> None:

@@ -27,6 +27,9 @@ bearer = "{token}"
 # What is not the version is refused as any version but the one that is (412), and a long address before it is read.
 expected-statuses = [400, 401, 403, 404, 405, 406, 409, 412, 414, 415, 422, 428, 429, "5xx"]
 
+[checks.missing_required_header]
+expected-statuses = [400, 401, 403, 406, 415, 422, 428]
+
 [generation]
 # PostgreSQL keeps no NUL; that one is refused (422) is tested with the bodies.
 allow-x00 = false
