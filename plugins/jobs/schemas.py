@@ -64,7 +64,7 @@ class FollowedOut(msgspec.Struct):
 
     id: UUID
     task: str
-    state: Literal["queued", "running", "stalled", "retrying", "done", "failed", "merged"]
+    state: Literal["waiting", "queued", "running", "stalled", "retrying", "done", "failed", "merged"]
     attempt: int
     progress: Annotated[float, Meta(ge=0, le=1)] | None = None
     message: str | None = None
@@ -89,7 +89,9 @@ class EventOut(msgspec.Struct):
 
     seq: int
     at: datetime
-    event: Literal["queued", "started", "progress", "log", "note", "stalled", "retry", "done", "failed", "merged"]
+    event: Literal[
+        "waiting", "queued", "started", "progress", "log", "note", "stalled", "retry", "done", "failed", "merged"
+    ]
     data: dict[str, Any]
 
 

@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError
 from throwaway import eventually, install
 
 from core.background import chain_tasks, chains, current_job, enqueue, enqueue_chain, enqueue_group, step, task
-from core.background.queue import chaining, contents, dead, delivery, figures, messages, routes, settling
+from core.background.queue import chaining, contents, dead, delivery, figures, following, messages, routes, settling
 from core.background.queue.groups import NoResults
 from core.background.queue.keys import Keys
 from core.background.queue.leased import Leased, Settled
@@ -187,12 +187,12 @@ def test_a_job_that_is_followed_tells_which_comes_next(run_jobs: RunJobs, worker
     with acting_as(USER):
         job = enqueue_chain(step("chores.shown", word="a"), step("chores.shown").given("word"))
         run_jobs()
-        from plugins.jobs.services import following
+        from plugins.jobs.services.following import how
 
         with worker_app.app_context(), acting_in(DEFAULT), acting_as(USER), unit():
-            first = following.how(job)
+            first = how(job)
             assert first.state == "done" and first.result == "a!" and first.next
-            second = following.how(first.next)
+            second = how(first.next)
     assert (second.state, second.result, second.next) == ("done", "a!!", None)
 
 
@@ -294,6 +294,24 @@ def test_what_follows_a_group_begins_once_with_all_results_in_order(run_jobs: Ru
     run_jobs()
     assert did[:5] == [0, 1, 2, 3, 4] and did[5:] == [("bind", [0, 2, 4, 6, 8], "B")]
     assert groups() == [], "nobody needs the results any more"
+
+
+@pytest.mark.parametrize("of_members", ["chores.number", "chores.mailed"], ids=["same queue", "another queue"])
+def test_what_follows_a_group_can_be_asked_for_at_once(run_jobs: RunJobs, of_members: str) -> None:
+    with acting_as(USER):
+        members = [step(of_members, number=number) for number in range(2)]
+        job = enqueue_group(members, then=step("chores.shown", word="a"))
+    found = following.find(job)
+    assert found is not None and (found.state, found.facts["task"]) == ("waiting", "chores.shown")
+    assert found.is_of(USER) and found.tenant_id == DEFAULT.id
+    [told] = following.events(found)
+    assert (told.what, told.data) == ("waiting", {"members": 2})
+    member = next(contents.waiting("mail" if of_members == "chores.mailed" else "default"))
+    run_jobs()
+    # A member that is put there once more, as by whoever does not know that it has been, begins no other story.
+    delivery.pass_on(messages.decode(member.message), member.nonce, "elsewhere")
+    found = following.find(job)
+    assert found is not None and found.state == "done"
 
 
 def test_members_may_be_of_several_queues(run_jobs: RunJobs) -> None:

@@ -11,6 +11,7 @@ from core.background.queue.framing import framed, nonce_from, nonce_of
 from core.background.queue.keys import Keys
 from core.background.queue.routes import Route, own_queues, route_of
 from core.background.queue.scripts import NAMES, PUSH
+from core.background.queue.steps import following_group
 from core.background.queue.twins import key_of as twins_of, milliseconds
 from core.data import redis
 from core.data.outbox import Envelope
@@ -18,6 +19,8 @@ from core.data.redis.pool import here
 
 if TYPE_CHECKING:
     from redis import Redis
+
+    from core.background.queue.frames import Frame
 
 AGAIN = 60.0
 
@@ -31,6 +34,12 @@ def push(envelopes: Sequence[Envelope], using: Redis | None = None) -> None:
     _push([(envelope, nonce_of(envelope)) for envelope in envelopes], using)
 
 
+def is_at_home(envelope: Envelope, taken: Frame, queue: str) -> bool:
+    """Whether it lies on the queue of its task, with its limits and its story: whoever enqueued may not have known."""
+    route = route_of(envelope.name)
+    return route.queue == queue and (taken.gated or not route.limits) and (taken.followed or not route.followed)
+
+
 def pass_on(envelope: Envelope, nonce: bytes, queue: str) -> None:
     """Put one that was on another queue, under this nonce, on its own: once, though this may be repeated."""
     _push([(envelope, nonce_from(nonce, queue))], None)
@@ -40,12 +49,21 @@ def _push(envelopes: Iterable[tuple[Envelope, bytes]], using: Redis | None) -> N
     by_queue: dict[str, list[bytes | int | str]] = {}
     routes: dict[str, Route] = {}
     limit = fullness.limit()
+
+    def route_to(task: str) -> Route:
+        return routes.get(task) or routes.setdefault(task, route_of(task))
+
     for envelope, nonce in envelopes:
-        route = routes.get(envelope.name) or routes.setdefault(envelope.name, route_of(envelope.name))
+        route = route_to(envelope.name)
         raw = framed(envelope, route, nonce)
         twins, story = twins_of(envelope, route), stories.queued(envelope, route)
         id = str(envelope.id) if twins or story else ""
         by_queue.setdefault(route.queue, [limit]).extend((due(envelope), raw, 1, twins, milliseconds(route), id, story))
+        if (then := envelope.then) is not None and then.group is not None and then.member == 0:
+            route = route_to(then.steps[0].name)
+            if story := stories.waiting(envelope, then.group, route):
+                id = str(following_group(then.group))
+                by_queue.setdefault(route.queue, [limit]).extend((0, b"", 0, "", 0, id, story))
     for queue, args in by_queue.items():
         remember(queue)
         full: list[bytes] = PUSH(keys=[Keys(queue).prefix], args=args, using=using)

@@ -41,6 +41,11 @@ def _ran(name: str, app: Flask) -> Iterator[bool]:
                 queue.step(0, [Settled.of(frame, *settling.unreadable(frame, str(exc)))])
                 yield False
                 continue
+            if not delivery.is_at_home(envelope, frame, name):
+                delivery.pass_on(envelope, frame.nonce, name)
+                queue.step(0, [Settled.of(frame)])
+                yield False
+                continue
             outcome = attempt(envelope, app, queue.held_as(frame))
             effects = settling.effects_of(frame, outcome, name)
             step = queue.step(0, [Settled.of(frame, *effects)])

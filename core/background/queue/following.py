@@ -22,7 +22,9 @@ START = "0-0"
 """The place before the first event."""
 
 
-What = Literal["queued", "started", "progress", "log", "note", "stalled", "retry", "done", "failed", "merged"]
+What = Literal[
+    "waiting", "queued", "started", "progress", "log", "note", "stalled", "retry", "done", "failed", "merged"
+]
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -79,7 +81,7 @@ def find(job_id: UUID) -> Story | None:
     # A job that was passed on to another queue may have left something on the first.
     return max(
         (each for each in found if "owner" in each.facts),
-        key=lambda each: each.facts.get("queued_at", ""),
+        key=lambda each: each.facts.get("queued_at") or each.facts.get("started_at", ""),
         default=None,
     )
 

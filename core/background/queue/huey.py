@@ -19,7 +19,6 @@ from core import telemetry
 from core.background.queue import delivery, messages, settling
 from core.background.queue.frames import Frame
 from core.background.queue.pump import Pump
-from core.background.queue.routes import route_of
 from core.background.queue.running import Outcome, attempt
 from core.background.queue.stories import Held
 from core.background.queue.timeouts import JobTimeout
@@ -122,9 +121,7 @@ class BoardHuey(Huey):
 
     def _passed_on(self, frame: Frame, envelope: Envelope) -> bool:
         """A job whose enqueuer did not know its queue, limits or followers goes there now."""
-        route = route_of(envelope.name)
-        known = (frame.gated or not route.limits) and (frame.followed or not route.followed)
-        if route.queue == self.name and known:
+        if delivery.is_at_home(envelope, frame, self.name):
             return False
         delivery.pass_on(envelope, frame.nonce, self.name)
         self.pump.settle(frame)

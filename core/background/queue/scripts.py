@@ -22,12 +22,15 @@ PUSH = redis.script(
     + """
 -- ARGV: how many may wait in a lane, then for each job: due, frame, whether it may have been put here before, the key
 -- of its twins or nothing, milliseconds for which that stands, id of the job where it has either, how its story begins
--- or nothing. Answers the lanes that are full now.
+-- or nothing. Without a frame it is the story alone of a job that comes later, unless that has one. Answers the lanes
+-- that are full now.
 local SEEN, full, lanes = P .. 'seen', {}, {}
 for at = 2, #ARGV, 7 do
   local frame, once, twins, id = ARGV[at + 1], ARGV[at + 2] == '1', ARGV[at + 3], ARGV[at + 5]
   local nonce = string.sub(frame, 1, 16)
-  if once and (redis.call('SISMEMBER', SEEN .. '0', nonce) == 1 or redis.call('SADD', SEEN, nonce) == 0) then
+  if frame == '' then
+    if redis.call('EXISTS', P .. 'h:' .. id) == 0 then tell(id, event(ARGV[at + 6])) end
+  elseif once and (redis.call('SISMEMBER', SEEN .. '0', nonce) == 1 or redis.call('SADD', SEEN, nonce) == 0) then
     redis.call('HINCRBY', STAT, 'repeated', 1)
   else
     local first = twins == '' and id or redis.call('GET', twins) or id
@@ -44,7 +47,7 @@ for at = 2, #ARGV, 7 do
     end
     if told then tell(id, told) end
   end
-  lanes[lane_of(head_of(frame))] = true
+  if frame ~= '' then lanes[lane_of(head_of(frame))] = true end
 end
 
 for lane in pairs(lanes) do

@@ -17,7 +17,7 @@ from core.background.queue.steps import next_id
 
 if TYPE_CHECKING:
     from core.background.queue.routes import Route
-    from core.data.outbox import Envelope
+    from core.data.envelopes import Envelope, Group
 
 MOST_RESULT = 64 * 1024
 """Bytes of JSON of what a task returns."""
@@ -66,6 +66,17 @@ def queued(envelope: Envelope, route: Route) -> str:
     return told("queued", data, facts, now="queued_at", begins=True, gone=AFRESH)
 
 
+def waiting(member: Envelope, group: Group, route: Route) -> str:
+    """Of the job that comes after a group, told as a member of that is put on its queue; empty where nobody follows it.
+
+    ``route`` is that job's.
+    """
+    if not route.followed or member.then is None:
+        return ""
+    facts = {**_whose(member, member.then.steps[0].name), "attempt": "1", "state": "waiting"}
+    return told("waiting", {"members": group.size}, facts, begins=True)
+
+
 def started(envelope: Envelope) -> str:
     facts = {**_head(envelope), "state": "running"}
     return told("started", {"attempt": envelope.attempt}, facts, now="started_at", begins=True, gone=AFRESH)
@@ -91,8 +102,15 @@ def _head(envelope: Envelope) -> dict[str, Any]:
     following = next_id(envelope)
     return {
         **({} if following is None else {"next": str(following)}),
-        "task": envelope.name,
-        "tenant": str(envelope.tenant_id or ""),
-        "owner": _json((envelope.principal.kind, envelope.principal.id)),
+        **_whose(envelope, envelope.name),
         "attempt": str(envelope.attempt),
+    }
+
+
+def _whose(envelope: Envelope, task: str) -> dict[str, str]:
+    principal = envelope.principal
+    return {
+        "task": task,
+        "tenant": str(envelope.tenant_id or ""),
+        "owner": _json((principal.kind, principal.id)),
     }
