@@ -28,7 +28,7 @@ from core.background.functions import annotation_fault, call_faults, refuse_seco
 from core.background.policy import Kind, Policy
 from core.background.queue import calls
 from core.background.queue.delivery import push
-from core.background.queue.fullness import holds
+from core.background.queue.fullness import HOLDS
 from core.background.queue.gates import Limit
 from core.background.queue.keys import DEFAULT
 from core.background.queue.routes import Route
@@ -250,4 +250,4 @@ def init_app(app: Flask) -> None:
 
     app.extensions["pegboard.tasks"] = tasks = Tasks()
     tasks.add("core", chain_tasks)
-    outbox.set_deliverer(app, push, holds)
+    outbox.set_deliverer(app, push, HOLDS)

@@ -32,4 +32,9 @@ class Hold(NamedTuple):
         return sa.or_(others_tenant, row.name.in_(self.names) if self.others else row.name.not_in(self.names))
 
 
-Holds = Callable[[], Sequence[Hold]]
+class Holds(NamedTuple):
+    """What is to stay for now: of these envelopes, which a sweep is about to hand over, and what else a sweep need not
+    look at; and of what has just been enqueued, where that would overtake what waits for the sweep."""
+
+    of_sweep: Callable[[Sequence[Envelope]], Sequence[Hold]] = lambda envelopes: ()
+    of_new: Callable[[], Sequence[Hold]] = tuple

@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import compress
 from typing import Any, Literal
 from uuid import UUID
 
@@ -34,7 +35,7 @@ from core.data.envelopes import (
     refuse_too_long,
 )
 from core.data.faults import as_refusal
-from core.data.holding import Holds
+from core.data.holding import Hold, Holds
 from core.data.models import db, new_id, utcnow
 from core.data.tenancy import bypass, tenant_or_none
 from core.data.unit import current_unit, unit
@@ -77,7 +78,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self.deliver: Deliver | None = None
-        self.holds: Holds = tuple
+        self.holds = Holds()
         self.resting_until = 0.0
 
     def open(self) -> bool:
@@ -91,11 +92,11 @@ def init_app(app: Flask) -> None:
     app.extensions["pegboard.outbox"] = Outbox()
 
 
-def set_deliverer(app: Flask, deliver: Deliver, holds: Holds = tuple) -> None:
+def set_deliverer(app: Flask, deliver: Deliver, holds: Holds | None = None) -> None:
     """``deliver`` puts envelopes on the queue, all or none, in one round trip; it raises when it cannot. ``holds``
     answers what is to stay here for now, for it would go where a tenant's jobs fill a queue."""
     box = app.extensions["pegboard.outbox"]
-    box.deliver, box.holds = deliver, holds
+    box.deliver, box.holds = deliver, holds or Holds()
 
 
 def put(
@@ -180,7 +181,7 @@ def _hand_over(envelopes: list[Envelope]) -> None:
     if not ready or not box.open():
         return
     try:
-        for hold in box.holds():
+        for hold in box.holds.of_new():
             ready = [envelope for envelope in ready if not hold.has(envelope)]
         if not ready:
             return
@@ -213,7 +214,7 @@ def _delete(ids: Iterable[UUID]) -> set[UUID]:
 def sweep(limit: int = 500, settled: timedelta | None = None) -> int:
     """Hand over what other hands left: rows older than ``settled``, or ``SETTLED``, that are due, or nearly.
 
-    Answers how many it took. A row that cannot be handed over keeps the reason, waits longer each time and holds
+    Answers how many it looked at. A row that cannot be handed over keeps the reason, waits longer each time and holds
     up nobody. Raises what the queue raised when it was unreachable; then every row stays as it is.
     """
     box = _outbox()
@@ -223,23 +224,37 @@ def sweep(limit: int = 500, settled: timedelta | None = None) -> int:
     with bypass("outbox sweep"), unit():
         waiting = (
             sa.select(OutboxRow)
-            .where(OutboxRow.created_at <= now - (SETTLED if settled is None else settled))
-            .where(sa.or_(OutboxRow.due_at.is_(None), OutboxRow.due_at <= now + LOOK_AHEAD))
-            .where(*(hold.spares(OutboxRow) for hold in box.holds()))
+            .where(_is_for_sweep(now, SETTLED if settled is None else settled))
+            .where(*(hold.spares(OutboxRow) for hold in box.holds.of_sweep(())))
             .order_by(OutboxRow.created_at, OutboxRow.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
         rows = db.session.scalars(waiting).all()
-        if rows:
-            _delete(_taken(box, rows))
+        _delete(_taken(box, rows))
     return len(rows)
 
 
-def _taken(box: Outbox, rows: Sequence[OutboxRow]) -> list[UUID]:
-    """The rows that are on the queue now: all in one go or, where that is refused, one by one."""
+def is_left_to_sweep(hold: Hold) -> bool:
+    """Whether there is something that it holds, and that a sweep is to take."""
+    with bypass("outbox sweep"), unit():
+        held = sa.select(OutboxRow.id).where(_is_for_sweep(utcnow(), SETTLED)).where(~hold.spares(OutboxRow))
+        return db.session.scalar(held.limit(1)) is not None
+
+
+def _is_for_sweep(now: datetime, settled: timedelta) -> sa.ColumnElement[bool]:
+    due = sa.or_(OutboxRow.due_at.is_(None), OutboxRow.due_at <= now + LOOK_AHEAD)
+    return sa.and_(OutboxRow.created_at <= now - settled, due)
+
+
+def _taken(box: Outbox, seen: Sequence[OutboxRow]) -> list[UUID]:
+    """The rows that are on the queue now: all that may be in one go or, where that is refused, one by one."""
+    envelopes = [_envelope(row) for row in seen]
+    holds = box.holds.of_sweep(envelopes) if seen else ()
+    free = [not any(hold.has(envelope) for hold in holds) for envelope in envelopes]
+    rows, envelopes = list(compress(seen, free)), list(compress(envelopes, free))
     try:
-        _deliver(box, [_envelope(row) for row in rows], "sweep")
+        _deliver(box, envelopes, "sweep")
         return [row.id for row in rows]
     except Exception as exc:
         if _away(exc):

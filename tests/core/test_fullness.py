@@ -25,9 +25,15 @@ from core.trust import public
 @pytest.fixture(autouse=True)
 def small(ctx: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(fullness, "limit", lambda: 100)
-    fullness._full.clear()
+    forget()
     yield
+    forget()
+
+
+def forget() -> None:
+    """As in a process that has not been told of anything."""
     fullness._full.clear()
+    fullness._behind.clear()
 
 
 def job(tenant_id: Any = DEFAULT.id) -> Envelope:
@@ -50,7 +56,7 @@ def test_what_is_too_many_stays_in_the_outbox_and_follows_in_order(
     assert outbox.sweep(limit=60, settled=NOW) == 0, "120 wait in Redis, and 130 in PostgreSQL"
     assert len(rows(superuser)) == 130
     take(80)
-    fullness._full.clear()  # a second later
+    forget()
     assert outbox.sweep(limit=60, settled=NOW) == 60
     assert [each.id for each in waiting()] == [each.id for each in sent[80:180]]
 
@@ -86,16 +92,48 @@ def enqueue_one(ctx: Flask) -> Callable[[], None]:
 
 def test_what_was_told_holds_for_a_second(ctx: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     fullness.note("default", [""])
-    assert [hold.tenants for hold in fullness.holds()] == [{None}]
-    monkeypatch.setattr(fullness, "HOLDS", -1.0)
+    assert [hold.tenants for hold in fullness.holds_of_sweep()] == [{None}]
+    monkeypatch.setattr(fullness, "FOR", -1.0)
     fullness.note("default", [""])
-    assert fullness.holds() == []
+    assert fullness.holds_of_sweep() == []
+
+
+def test_whoever_sweeps_without_having_been_told_puts_nothing_there_either(
+    ctx: Flask, superuser: psycopg.Connection[Any]
+) -> None:
+    for _ in range(250):
+        leave(job())
+    for _ in range(3):
+        while outbox.sweep(limit=60, settled=NOW):
+            pass
+        forget()
+    assert len(list(waiting())) == 120 and len(rows(superuser)) == 130
+    leave(job(PLATFORM.id))
+    while outbox.sweep(limit=60, settled=NOW):
+        pass
+    assert len(list(waiting())) == 121, "another's is not behind them"
+
+
+def test_what_comes_later_does_not_overtake_what_was_held_back(
+    ctx: Flask, superuser: psycopg.Connection[Any], enqueue_one: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fullness, "FOR", 0.0)  # each question comes a second later
+    for _ in range(101):
+        enqueue_one()
+    superuser.execute("update core_outbox set created_at = created_at - interval '1 minute'")
+    [held] = rows(superuser)
+    take(100)
+    enqueue_one()
+    assert waiting() == [] and len(rows(superuser)) == 2, "there is room, and one that was first"
+    assert outbox.sweep() == 1 and [each.id for each in waiting()] == [held[0]]
+    enqueue_one()
+    assert len(list(waiting())) == 2, "the one of a moment ago is the next sweep's"
 
 
 def test_a_queue_that_does_not_empty_takes_no_more_however_long_it_is(
     ctx: Flask, superuser: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fullness, "HOLDS", 0.0)  # each question comes a second later
+    monkeypatch.setattr(fullness, "FOR", 0.0)  # each question comes a second later
     for _ in range(250):
         leave(job())
     assert [outbox.sweep(limit=60, settled=NOW) for _ in range(5)] == [60, 60, 0, 0, 0]
@@ -104,7 +142,7 @@ def test_a_queue_that_does_not_empty_takes_no_more_however_long_it_is(
 
 
 def test_jobs_with_a_priority_count_too(ctx: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fullness, "HOLDS", 0.0)
+    monkeypatch.setattr(fullness, "FOR", 0.0)
     monkeypatch.setattr(delivery, "route_of", lambda name: Route(priority=5))
     for _ in range(250):
         leave(job())
@@ -125,7 +163,7 @@ def work_off(queue: Leased) -> int:
 
 @pytest.mark.parametrize("limit", [AtOnce(1), Rate(1, per=3600)], ids=["gate", "rate"])
 def test_what_waits_at_a_limit_counts_too(ctx: Flask, monkeypatch: pytest.MonkeyPatch, limit: Limit) -> None:
-    monkeypatch.setattr(fullness, "HOLDS", 0.0)
+    monkeypatch.setattr(fullness, "FOR", 0.0)
     monkeypatch.setattr(delivery, "route_of", lambda name: Route(limits=(limit,)))
     queue = Leased(redis.client(), "default", "one")
     for _ in range(250):
