@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Callable, Iterable
 from typing import Literal
@@ -12,6 +13,7 @@ from core.background.queue.gates import AtOnce, Limit, Rate
 from core.background.queue.keys import DEFAULT, NAME
 
 LONGEST_WINDOW = 86_400.0
+LONGEST_TIMEOUT = 7 * 86_400.0
 Kind = Literal["greenlet", "process"]
 """Where jobs run: in the worker, which suits those that wait, or in processes of their own, for those that compute."""
 
@@ -53,7 +55,7 @@ class Policy:
         faults = []
         if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
             faults.append(f"has retries={self.retries!r}; say how many more times, such as retries=3, or 0 for none")
-        if isinstance(self.retry_delay, bool) or not isinstance(self.retry_delay, int | float) or self.retry_delay < 0:
+        if not _is_seconds(self.retry_delay) or self.retry_delay < 0:
             faults.append(f"has retry_delay={self.retry_delay!r}; say a number of seconds, such as retry_delay=1")
         for word, classes in (("never", self.never), ("outage", self.outage)):
             for one in classes if isinstance(classes, tuple) else (classes,):
@@ -67,9 +69,12 @@ class Policy:
             faults.append(f"has unique={self.unique!r}; say True, or the names of arguments, such as ('user_id',)")
         if self.backoff is not None and not callable(self.backoff):
             faults.append(f"has backoff={self.backoff!r}; give a function of the attempts so far that answers seconds")
-        if isinstance(self.timeout, bool) or not isinstance(self.timeout, int | float) or self.timeout <= 0:
-            faults.append(f"has timeout={self.timeout!r}; say the seconds after which it is stopped, such as 60")
-        if self.window is not None and (not self.unique or not 0 < self.window <= LONGEST_WINDOW):
+        if not _is_seconds(self.timeout) or not 0 < self.timeout <= LONGEST_TIMEOUT:
+            faults.append(
+                f"has timeout={self.timeout!r}; say the seconds after which it is stopped, such as 60; at most a week"
+            )
+        window = 1 if self.window is None else self.window
+        if not _is_seconds(window) or not 0 < window <= LONGEST_WINDOW or (self.window and not self.unique):
             faults.append(f"has window={self.window!r}; say seconds, at most a day, and beside unique=")
         if not isinstance(self.followed, bool):
             faults.append(f"has followed={self.followed!r}; say True to keep its jobs' stories")
@@ -91,3 +96,7 @@ class Policy:
         if unknown := sorted({name for limit in limits for name in limit.by} - taken):
             faults.append(f"is limited by {', '.join(unknown)}, which it does not take")
         return faults
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -74,15 +74,15 @@ def task(
     *,
     retries: int = 3,
     retry_delay: float = 1.0,
-    never: Iterable[type[Exception]] = (),
+    never: type[Exception] | Iterable[type[Exception]] = (),
     queue: str = DEFAULT,
     priority: int = 0,
     unique: bool | tuple[str, ...] = False,
     window: float | None = None,
     timeout: float = 900.0,
     backoff: Callable[[int], float] | None = None,
-    limits: tuple[Limit, ...] = (),
-    outage: tuple[type[Exception], ...] = (),
+    limits: Limit | Iterable[Limit] = (),
+    outage: type[Exception] | Iterable[type[Exception]] = (),
     kind: Kind = "greenlet",
     followed: bool = False,
 ) -> Callable[[F], F]:
@@ -112,13 +112,19 @@ def task(
 
     def mark(function: F) -> F:
         refuse_second(function, "__task__")
-        several = tuple(never) if isinstance(never, Iterable) and not isinstance(never, str) else (never,)
-        stops = (timeout, backoff, limits, outage, kind)
-        policy = Policy(retries, retry_delay, several, queue, priority, unique, window, *stops, followed=followed)
+        stops = (timeout, backoff, _several(limits), _several(outage), kind)
+        policy = Policy(
+            retries, retry_delay, _several(never), queue, priority, unique, window, *stops, followed=followed
+        )
         function.__task__ = policy  # type: ignore[attr-defined]
         return function
 
     return mark
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    """Of an argument that takes one or several; what is neither is told of with the other faults of the task."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
 
 
 class Tasks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -27,6 +28,8 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def given(self, argument: str) -> Step:
         """The same, but this argument is the result of what comes before; of a group, the list of its results."""
+        if not isinstance(argument, str) or not argument.isidentifier():
+            raise ValueError(f"{self.name}: {argument!r} names no argument; write .given('page')")
         if argument in self.payload:
             raise ValueError(f"{self.name}: {argument} is given already, and cannot be the result of what came before")
         return msgspec.structs.replace(self, takes=argument)
@@ -75,15 +78,32 @@ def plain(name: str, payload: Any) -> dict[str, Any]:
     """The arguments of a task as JSON has them. ``ValueError`` for what it cannot carry, or more than 64 KiB of it."""
     try:
         found: dict[str, Any] = msgspec.to_builtins(payload, str_keys=True)
-        size = len(msgspec.json.encode(found))
+        encoded = msgspec.json.encode(found)
+        # Both are written without a word, the one as a null, and refused by PostgreSQL or missed by the task.
+        if b"null" in encoded or rb"\u0000" in encoded:
+            _refuse_lossy(found)
     except (TypeError, ValueError) as exc:
         raise ValueError(f"{name}: the arguments cannot travel as JSON ({exc}); pass ids and plain values") from exc
-    if size > MAX_PAYLOAD:
+    if len(encoded) > MAX_PAYLOAD:
         raise ValueError(
-            f"{name}: the arguments take {size} bytes and a job carries at most {MAX_PAYLOAD};"
+            f"{name}: the arguments take {len(encoded)} bytes and a job carries at most {MAX_PAYLOAD};"
             " store the data (service(ObjectStore), a row) and pass its key"
         )
     return found
+
+
+def _refuse_lossy(value: Any) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"JSON has no number {value}")
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("PostgreSQL keeps no text with the character U+0000")
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _refuse_lossy(key)
+            _refuse_lossy(part)
+    elif isinstance(value, list):
+        for part in value:
+            _refuse_lossy(part)
 
 
 def refuse_too_long(envelope: Envelope) -> None:

@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 SETTLED = timedelta(seconds=10)
 """How old a row must be before the sweep takes it: until then its own process is probably at it."""
 SHORT_DELAY = timedelta(seconds=60)
+LONGEST_DELAY = 3652 * 86_400.0
 LOOK_AHEAD = timedelta(seconds=10)
 """How long before it is due the sweep hands a row over: a little more than the time between two sweeps."""
 REST = 10.0
@@ -112,8 +113,10 @@ def put(
     """Write a row in the current unit (``LookupError`` outside one) and answer the job's id.
 
     ``payload`` is a dict or Struct of what JSON can carry, ids, times and decimals included, up to 64 KiB
-    (``ValueError``), with what is to follow; ``delay`` is in seconds.
+    (``ValueError``), with what is to follow; ``delay`` is in seconds, at most ten years (``ValueError``).
     """
+    if not delay <= LONGEST_DELAY:
+        raise ValueError(f"{name}: a delay of {delay} seconds; it is a number of at most {LONGEST_DELAY:.0f}")
     work = current_unit()
     tenant = tenant_or_none()
     envelope = Envelope(

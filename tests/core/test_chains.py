@@ -204,6 +204,8 @@ def test_what_does_not_fit_is_refused_at_once(ctx: Flask) -> None:
         enqueue_chain(step("chores.read").given("page"))
     with pytest.raises(ValueError, match="page is given already"):
         step("chores.read", page={}).given("page")
+    with pytest.raises(ValueError, match="5 names no argument"):
+        step("chores.read").given(5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="cannot travel as JSON"):
         step("chores.read", page=object())
     with pytest.raises(ValueError, match="what follows it take 6"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pickle
 import textwrap
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import pytest
 from flask import Flask
 from shelf import services
 
+from core.background import AtOnce
 from core.background.queue import contents, delivery, messages
 from core.background.queue.frames import frame
 from core.background.queue.leased import Leased
@@ -130,6 +132,15 @@ def _either(x: One | Two) -> None: ...
         (_plain, {"retries": "5"}, "has retries='5'; say how many more times, such as retries=3"),
         (_plain, {"retries": -1}, "has retries=-1; say"),
         (_plain, {"retry_delay": "1"}, "has retry_delay='1'; say a number of seconds"),
+        (_plain, {"retry_delay": math.inf}, "has retry_delay=inf; say a number of seconds"),
+        (_plain, {"timeout": math.nan}, "has timeout=nan; say the seconds after which it is stopped"),
+        (_plain, {"timeout": 1e300}, "has timeout=1e+300; say the seconds after which it is stopped"),
+        (_plain, {"unique": True, "window": "x"}, "has window='x'; say seconds, at most a day"),
+        (_plain, {"unique": True, "window": math.nan}, "has window=nan; say seconds, at most a day"),
+        (_plain, {"window": 5}, "has window=5; say seconds, at most a day, and beside unique="),
+        (_plain, {"limits": AtOnce(0)}, "has AtOnce(many=0, by=(), each_tenant=False); say how many"),
+        (_plain, {"limits": 5}, "has 5 in limits=; write limits=(AtOnce(1),)"),
+        (_plain, {"outage": 5}, "has 5 in outage=; name classes of exceptions"),
         (_plain, {"never": "x"}, "has 'x' in never=; name classes of exceptions, such as never=(ValueError,)"),
         (_plain, {"never": (5,)}, "has 5 in never=; name classes"),
         (_plain, {"kind": "thread"}, "has kind='thread'; say 'greenlet', or 'process' for what computes"),
@@ -150,6 +161,12 @@ def test_what_a_task_may_not_be_is_named_with_the_cure(
             delattr(function, mark)
     [fault] = caught.value.faults
     assert fault.startswith(f"plugin chores: task chores.chore {told}")
+
+
+def test_one_of_what_may_be_several_need_not_be_in_a_tuple() -> None:
+    policy = task(limits=AtOnce(1), never=KeyError, outage=[OSError])(lambda: None).__task__  # type: ignore[attr-defined]
+    assert (policy.limits, policy.never, policy.outage) == ((AtOnce(1),), (KeyError,), (OSError,))
+    assert policy.faults() == []
 
 
 def test_tasks_of_two_kinds_on_one_queue_are_refused() -> None:

@@ -19,8 +19,9 @@ from shelf import services
 from throwaway import eventually
 
 from core import telemetry
+from core.background.chains import step
 from core.background.queue.sizes import STANDARD
-from core.background.tasks import enqueue, enqueue_many, perform, task
+from core.background.tasks import enqueue, enqueue_in, enqueue_many, perform, task
 from core.contracts import ANONYMOUS, SYSTEM, Principal
 from core.data.models import new_id, utcnow
 from core.data.outbox import Envelope
@@ -308,6 +309,32 @@ def test_a_task_may_say_how_long_to_wait(chores: Chores, caplog: pytest.LogCaptu
         assert again is not None and again.due_at is not None
         assert seconds - 1 <= (again.due_at - utcnow()).total_seconds() <= seconds * 1.5
     assert "a task's backoff failed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"title": float("nan")}, "JSON has no number nan"),
+        ({"title": {"a": [1.0, float("-inf")]}}, "JSON has no number -inf"),
+        ({"title": ["a\0b"]}, "U+0000"),
+        ({"title": {"a\0b": None}}, "U+0000"),
+        ({"title": "\ud800"}, "surrogates not allowed"),
+    ],
+    ids=["nan", "infinity", "NUL", "NUL in a key", "surrogate"],
+)
+def test_what_would_be_lost_on_the_way_is_refused(ctx: Flask, arguments: dict[str, Any], told: str) -> None:
+    for write in (lambda: enqueue("shelf.count", **arguments), lambda: step("shelf.count", **arguments)):
+        with pytest.raises(ValueError, match=r"shelf\.count: the arguments cannot travel as JSON") as caught:
+            write()
+        assert told in str(caught.value)
+    with unit():
+        enqueue("shelf.count", title=None, note=r"a\u0000b")  # the six characters, and no NUL
+
+
+@pytest.mark.parametrize("delay", [float("nan"), float("inf"), 1e12])
+def test_a_delay_is_a_number_of_seconds_within_reason(ctx: Flask, delay: float) -> None:
+    with pytest.raises(ValueError, match=r"shelf.count: a delay of .* seconds; it is a number of at most 315532800"):
+        enqueue_in(delay, "shelf.count", book_id=new_id())
 
 
 def test_many_are_enqueued_together_or_not_at_all(ctx: Flask, run_jobs: RunJobs) -> None:

@@ -9,13 +9,15 @@ from uuid import UUID
 from core.background.queue import contents, figures, messages
 from core.background.queue.frames import lane_of
 from plugins.jobs.schemas import JobOut, JobsQuery
+from plugins.jobs.services.queues import check_known
 from plugins.jobs.services.sight import whose
 
 MOST_LOOKED_AT = 10_000
 
 
 def jobs(query: JobsQuery) -> list[JobOut]:
-    """The next that wait, fall due or run, or the last that ended; a tenant's own."""
+    """The next that wait, fall due or run, or the last that ended; a tenant's own. ``Refused(VALIDATION_FAILED)``."""
+    check_known(query.queue)
     tenant = whose()
     found = _ended(query) if query.state in ("completed", "failed") else _living(query, tenant)
     return list(islice((each for each in found if tenant is None or each.tenant_id == tenant), query.limit))

@@ -15,6 +15,7 @@ from core.trust import audit
 from core.web import Page
 from core.web.pages import open_place, seal_place
 from plugins.jobs.schemas import LetterOut, LettersQuery, Replayed, ReplayMany
+from plugins.jobs.services.queues import check_known
 from plugins.jobs.services.sight import whose
 
 MOST_AT_ONCE = 10_000
@@ -22,7 +23,8 @@ MOST_AT_ONCE = 10_000
 
 
 def page(query: LettersQuery) -> Page[LetterOut]:
-    """``Refused(INVALID_CURSOR)``."""
+    """``Refused``: VALIDATION_FAILED, INVALID_CURSOR."""
+    check_known(query.queue)
     bound_to = f"jobs.dead:{query.queue}:{query.task}:{query.error}"
     after: Any = tuple(open_place(query.cursor, bound_to, [int, str])) if query.cursor else None
     found = list(islice(_matching(query.queue, query.task, query.error, after), query.limit + 1))
@@ -54,7 +56,8 @@ def replay(queue: str, key: str) -> None:
 
 
 def replay_many(body: ReplayMany) -> Replayed:
-    """At most ``MOST_AT_ONCE``; what comes to die meanwhile is left alone."""
+    """At most ``MOST_AT_ONCE``; what comes to die meanwhile is left alone. ``Refused(VALIDATION_FAILED)``."""
+    check_known(body.queue)
     found = [each for each in _matching(body.queue, body.task, body.error) if each.envelope is not None]
     if body.dry_run:
         return Replayed(len(found), 0)

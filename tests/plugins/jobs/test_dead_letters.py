@@ -21,7 +21,7 @@ from core.background.tasks import enqueue, enqueue_in
 from core.data import DEFAULT, PLATFORM, acting_in, new_id, redis
 from core.data.outbox import Envelope
 from plugins.jobs import cli
-from plugins.jobs.services import sight
+from plugins.jobs.services import queues, sight
 
 API = "/api/jobs"
 QUEUE = "reports"  # where nothing else is: signing up puts a job on `default`
@@ -146,8 +146,8 @@ def test_a_queue_is_paused_and_resumed(board: Flask, admin: Shop, run_jobs: Call
 
 
 def test_jobs_are_told_by_their_state(board: Flask, admin: Shop, run_jobs: Callable[[], int]) -> None:
-    def of(state: str, queue: str = "default") -> list[str]:
-        return [each["task"] for each in admin.get(f"{API}/jobs", state=state, queue=queue).json["items"]]
+    def of(state: str) -> list[str]:
+        return [each["task"] for each in admin.get(f"{API}/jobs", state=state).json["items"]]
 
     assert of("waiting") == ["auth.send_welcome"]
     run_jobs()
@@ -160,8 +160,23 @@ def test_jobs_are_told_by_their_state(board: Flask, admin: Shop, run_jobs: Calla
     [failed] = admin.get(f"{API}/jobs", state="failed").json["items"]
     assert (failed["task"], failed["attempt"], failed["tenant_id"]) == ("shelf.count", 1, str(DEFAULT.id))
     assert failed["error"].startswith("Refused: ")
-    assert of("active") == of("waiting", "reports") == []
+    assert of("active") == []
     assert admin.get(f"{API}/jobs", state="lost").status_code == 422
+
+
+def test_a_queue_that_is_not_there_is_no_empty_one(board: Flask, admin: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked() -> list[Any]:
+        many = admin.post(f"{API}/dead/replay", {"queue": "mial"})
+        return [admin.get(f"{API}/jobs", queue="mial"), admin.get(f"{API}/dead", queue="mial"), many]
+
+    for reply in asked():
+        told = "there is no queue 'mial'; there are default"
+        assert reply.json["errors"] == [{"field": "queue", "code": "NOT_A_CHOICE", "detail": told}]
+    board.cli.add_command(cli.jobs)
+    told = board.test_cli_runner().invoke(args=["jobs", "dead", "--queue", "mial"])
+    assert (told.exit_code, told.stderr) == (1, "Error: there is no queue 'mial'; there are default\n")
+    monkeypatch.setattr(queues, "board_wide", lambda: False)
+    assert {reply.json["detail"] for reply in asked()} == {"there is no queue 'mial'"}
 
 
 def test_the_same_from_the_command_line(board: Flask) -> None:
