@@ -197,7 +197,8 @@ def _spread(found: Spread) -> str:
 def _line(queue: QueueFigures) -> str:
     numbers = f"waiting {queue.waiting}, active {queue.active}, delayed {queue.delayed}, dead {queue.dead}"
     oldest = "" if queue.oldest_seconds is None else f", oldest {queue.oldest_seconds:.0f} s"
-    told = f"{queue.workers} workers" if queue.workers else "NOBODY CONSUMES IT"
+    several = "" if queue.workers == 1 else "s"
+    told = f"{queue.workers} worker{several}" if queue.workers else "NOBODY CONSUMES IT"
     if queue.closed_seconds:
         told = f"closed for {queue.closed_seconds:.0f} s after an outage"
     if queue.paused:

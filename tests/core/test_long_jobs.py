@@ -114,7 +114,7 @@ def test_a_job_past_its_time_is_stopped_and_the_worker_goes_on(
     enqueue("chores.late", how=how)
     eventually(lambda: len(list(contents.dead())) == 1)
     [(_, told)] = contents.dead()
-    assert b"JobTimeout: it took longer than" in told
+    assert b"JobTimeout: it took longer than 1 s" in told
     enqueue("chores.rest", seconds=0.0)
     eventually(lambda: notes()[-1:] == [b"rested"])
     assert worker.stop() == 0, worker.log()

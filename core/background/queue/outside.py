@@ -57,5 +57,5 @@ class Outside:
             with Timeout(seconds):
                 told = child.ask(job)
         except Timeout:
-            return JobTimeout(f"it took longer than {seconds:g} s")
+            return JobTimeout.after(seconds)
         return ProcessEnded(child.ending()) if told is None else _decoder.decode(told)

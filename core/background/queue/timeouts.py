@@ -30,8 +30,9 @@ deadlines: dict[UUID, Deadline] = {}
 class JobTimeout(BaseException):
     """The job has run for longer than its task allows."""
 
-    def __str__(self) -> str:
-        return super().__str__() or "it took longer than its task allows"
+    @classmethod
+    def after(cls, seconds: float) -> JobTimeout:
+        return cls(f"it took longer than {seconds:g} s")
 
 
 class limit:
@@ -46,8 +47,10 @@ class limit:
     def __enter__(self) -> None:
         deadlines[self.job_id] = Deadline(time.monotonic() + self.seconds, self.seconds, _greenlet())
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         deadlines.pop(self.job_id, None)
+        if isinstance(exc, JobTimeout) and not exc.args:  # the watchdog can throw a class alone
+            exc.args = JobTimeout.after(self.seconds).args
 
 
 def _no_greenlet() -> Any:
@@ -74,4 +77,4 @@ def _strike() -> None:
     for job_id, due in list(deadlines.items()):
         if now >= due.at and due.greenlet is not None and deadlines.get(job_id) is due:
             deadlines[job_id] = due._replace(greenlet=None)  # once is enough
-            due.greenlet.throw(JobTimeout(f"it took longer than {due.seconds:g} s"))
+            due.greenlet.throw(JobTimeout.after(due.seconds))

@@ -114,8 +114,8 @@ def _ticks(row: ScheduleRow, now: datetime) -> list[datetime]:
     late = {"once": found[-1:], "all": found}.get(row.misfire, [])
     chosen = late if row.misfire == "all" else on_time or late
     if chosen[:1] != [row.next_at]:
-        told = {"schedule": row.name, "since": row.next_at.isoformat(), "run": len(chosen)}
-        log.warning("ticks of a schedule were missed, and do not run", extra=told)
+        told = {"schedule": row.name, "since": row.next_at.isoformat(), "misfire": row.misfire, "run": len(chosen)}
+        log.warning("ticks of a schedule were missed: it runs as often as its misfire policy says", extra=told)
     return chosen
 
 

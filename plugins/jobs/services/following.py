@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -37,7 +38,7 @@ def how(id: UUID) -> FollowedOut:
             **{name: facts.get(name) or None for name in ("task", "state", "message", "error")},
             "id": id,
             "attempt": int(facts["attempt"]),
-            "progress": float(facts["progress"]) if "progress" in facts else None,
+            "progress": _progress(facts),
             "notes": found.notes,
             "result": msgspec.json.decode(facts["result"]) if "result" in facts else None,
             **{name: found.time(name) for name in ("queued_at", "started_at", "ended_at")},
@@ -46,6 +47,13 @@ def how(id: UUID) -> FollowedOut:
         },
         FollowedOut,
     )
+
+
+def _progress(facts: Mapping[str, str]) -> float | None:
+    """What the job told last; of one that has ended well, if it told any, all."""
+    if "progress" not in facts:
+        return None
+    return 1.0 if facts.get("state") == "done" else float(facts["progress"])
 
 
 def events(id: UUID, query: EventsQuery) -> EventsOut:

@@ -99,7 +99,7 @@ def test_a_job_is_told_from_its_beginning_to_its_end(
     assert {name: at_last[name] for name in ("state", "attempt", "progress", "message", "notes", "result")} == {
         "state": "done",
         "attempt": 1,
-        "progress": 0.5,
+        "progress": 1.0,
         "message": "page 1 of 2",
         "notes": {"pages": 2},
         "result": {"printed": "Emma"},
