@@ -14,7 +14,8 @@ from core.background.queue import contents, dead
 from core.background.queue.figures import figures
 from core.background.schedules.models import ScheduleRow
 from core.background.tasks import enqueue, enqueue_in
-from core.data import db, redis, utcnow
+from core.data import db, outbox, redis, utcnow
+from core.data.tenancy import bypass
 from core.data.unit import unit
 
 QUEUE = "core/background/queue"
@@ -107,6 +108,7 @@ CALLS = {
     f"{QUEUE}/dead.py:replay": "replay",
     f"{QUEUE}/dead.py:discard": "discard",
     f"{QUEUE}/groups.py:apply": "count",
+    f"{QUEUE}/kept.py:_not_on": "confirm",
     f"{QUEUE}/figures.py:pause": "pause_and_resume",
     f"{QUEUE}/figures.py:resume": "pause_and_resume",
     f"{QUEUE}/retention.py:forget": "forget",
@@ -183,12 +185,19 @@ def all_is_done(wanted: Sequence[int], batches: int, kills: int) -> None:
     assert {store.hget(key, "state") for key in store.keys("pb:q:{default}:h:*")} == {b"done"}, "stories end too"
 
 
+def outbox_is_empty() -> bool:
+    with bypass("outbox sweep"), unit():
+        return db.session.query(outbox.OutboxRow).count() == 0
+
+
 def done_or_not_begun(ground: Ground, kill: Ground, site: str, moment: str) -> None:
     """Of one of the ``CALLS``. ``kill`` has somebody die on the ground."""
     name, key = CALLS[site], f"pb:-:chores:{moment}"
     if name in ("replay", "discard", "forget"):
         enqueue("chores.fail", number=0)
         assert ground("idle_worker") == 0
+    elif name == "confirm":
+        enqueue("chores.note", number=0)
     kill("call", site, 1, moment, call=name, key=key)
     places = [len(list(place("default"))) for place in (contents.waiting, contents.dead)]
     left, right = {"replay": ([0, 1], [1, 0]), "count": ([0, 0], [1, 0])}.get(name, ([0, 1], [0, 0]))
@@ -200,6 +209,9 @@ def done_or_not_begun(ground: Ground, kill: Ground, site: str, moment: str) -> N
     elif name == "count":
         assert ground("call", call=name, key=key) == 0
         assert len(list(contents.waiting("default"))) == 1, "counted twice it begins once all the same"
+    elif name == "confirm":
+        assert ground("call", call=name) == 0
+        assert len(list(contents.waiting("default"))) == 1 and outbox_is_empty()
     elif name == "pause_and_resume":
         assert ground("call", call=name) == 0 and not figures("default").paused
     assert ground("idle_worker") == 0

@@ -216,6 +216,14 @@ def count(order: dict[str, Any]) -> None:
     chaining.count(Then(group=Group(id, 1, "default")), "", follower)
 
 
+def confirm(order: dict[str, Any]) -> None:
+    from datetime import timedelta
+
+    from core.data import confirming
+
+    confirming.confirm(after=timedelta(0))
+
+
 def forget(order: dict[str, Any]) -> None:
     from datetime import timedelta
 

@@ -30,7 +30,7 @@ from core import telemetry
 from core.background.functions import call_faults, refuse_second, signature_faults
 from core.background.lease import Lease, lease
 from core.contracts import SYSTEM
-from core.data import outbox, redis
+from core.data import confirming, outbox, redis
 from core.data.faults import as_refusal
 from core.data.models import db
 from core.data.unit import in_steps, unit
@@ -149,6 +149,8 @@ def init_app(app: Flask) -> None:
 
 @in_steps
 def _sweep_all() -> None:
+    while confirming.confirm(limit=500) == 500:
+        pass
     while outbox.sweep(limit=500) == 500:
         pass
 

@@ -30,6 +30,7 @@ from core.background.queue import calls
 from core.background.queue.delivery import push
 from core.background.queue.fullness import HOLDS
 from core.background.queue.gates import Limit
+from core.background.queue.kept import lost
 from core.background.queue.keys import DEFAULT
 from core.background.queue.routes import Route
 from core.background.queue.running import perform
@@ -256,4 +257,4 @@ def init_app(app: Flask) -> None:
 
     app.extensions["pegboard.tasks"] = tasks = Tasks()
     tasks.add("core", chain_tasks)
-    outbox.set_deliverer(app, push, HOLDS)
+    outbox.set_deliverer(app, push, HOLDS, lost)

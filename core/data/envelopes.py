@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -72,6 +72,13 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     due_at: datetime | None = None
     attempt: int = 1
     then: Then | None = None
+
+
+class Handed(NamedTuple):
+    """What names a job on its queue, its payload left out, and when it was handed over."""
+
+    envelope: Envelope
+    at: datetime
 
 
 def plain(name: str, payload: Any) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The outbox: what must happen after a commit, written in the same transaction as what it follows from.
 
-After the commit the process hands its rows to the queue at once and deletes them. Where it cannot (killed, Redis
-away), a sweep does so later under the same ids. Rows are deleted and handed over inside one transaction, so two
-hands never take the same row; only a process that dies between the two leaves a job that is handed over twice.
+After the commit the process hands its rows to the queue at once. Where it cannot (killed, Redis away), a sweep does so
+later under the same ids. Rows are marked and handed over inside one transaction, so two hands never take the same row;
+only a process that dies between the two leaves a job that is handed over twice. Some seconds later they are deleted,
+once their queues are known to have kept them (``confirming.py``).
 
 A short delay travels with the envelope, for the queue waits to the second. A long one stays here until it is nearly
 due: PostgreSQL keeps it through anything, and it takes no room in Redis meanwhile.
@@ -29,6 +30,7 @@ from core.contracts import SYSTEM, Principal
 from core.data.envelopes import (
     MAX_PAYLOAD as MAX_PAYLOAD,
     Envelope as Envelope,
+    Handed,
     Kind as Kind,
     Then,
     plain,
@@ -53,13 +55,18 @@ REST = 10.0
 """Seconds without fast path in this process once Redis has failed it."""
 
 Deliver = Callable[[Sequence[Envelope]], None]
+Lost = Callable[[Sequence[Handed]], set[UUID]]
 
 
 class OutboxRow(db.Model):  # type: ignore[name-defined]
-    """An envelope that has not been handed over. Fenced by tenant; the board's own rows have none."""
+    """An envelope that has not been handed over, or was a moment ago. Fenced by tenant; the board's own rows have
+    none."""
 
     __tablename__ = "core_outbox"
-    __table_args__ = (sa.Index("ix_core_outbox_due_at", "due_at"),)
+    __table_args__ = (
+        sa.Index("ix_core_outbox_due_at", "due_at"),
+        sa.Index("ix_core_outbox_handed_at", "handed_at", postgresql_where=sa.text("handed_at is not null")),
+    )
 
     id: Mapped[UUID] = mapped_column(sa.Uuid, primary_key=True)
     tenant_id: Mapped[UUID | None] = mapped_column(sa.Uuid)
@@ -72,6 +79,7 @@ class OutboxRow(db.Model):  # type: ignore[name-defined]
     attempts: Mapped[int] = mapped_column(sa.Integer, default=0)
     last_error: Mapped[str | None] = mapped_column(sa.String(500))
     follows: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    handed_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
 
 
 class Outbox:
@@ -80,6 +88,7 @@ class Outbox:
     def __init__(self) -> None:
         self.deliver: Deliver | None = None
         self.holds = Holds()
+        self.lost: Lost = lambda handed: set()
         self.resting_until = 0.0
 
     def open(self) -> bool:
@@ -93,11 +102,12 @@ def init_app(app: Flask) -> None:
     app.extensions["pegboard.outbox"] = Outbox()
 
 
-def set_deliverer(app: Flask, deliver: Deliver, holds: Holds | None = None) -> None:
+def set_deliverer(app: Flask, deliver: Deliver, holds: Holds, lost: Lost) -> None:
     """``deliver`` puts envelopes on the queue, all or none, in one round trip; it raises when it cannot. ``holds``
-    answers what is to stay here for now, for it would go where a tenant's jobs fill a queue."""
+    answers what is to stay here for now, for it would go where a tenant's jobs fill a queue; ``lost`` which of those
+    that were delivered a moment ago no queue has."""
     box = app.extensions["pegboard.outbox"]
-    box.deliver, box.holds = deliver, holds or Holds()
+    box.deliver, box.holds, box.lost = deliver, holds, lost
 
 
 def put(
@@ -140,7 +150,7 @@ def put(
 
 
 def find(id: UUID) -> Envelope | None:
-    """A job of the current tenant's that has not been handed over yet. Needs a unit of work."""
+    """A job of the current tenant's that is not known yet to be with a queue. Needs a unit of work."""
     row = db.session.scalar(sa.select(OutboxRow).where(OutboxRow.id == id))
     return None if row is None else _envelope(row)
 
@@ -189,9 +199,9 @@ def _hand_over(envelopes: list[Envelope]) -> None:
         if not ready:
             return
         with unit():
-            # Losing this deletion in a crash costs one repeated job, so it need not wait for the disk.
+            # Losing this mark in a crash has the job handed over once more, so it need not wait for the disk.
             db.session.execute(sa.text("set local synchronous_commit = off"))
-            there = _delete(envelope.id for envelope in ready)
+            there = _mark(envelope.id for envelope in ready)
             # Rows of a savepoint that was rolled back are not there, nor are rows that a sweep was quicker with.
             _deliver(box, [envelope for envelope in ready if envelope.id in there], "fast")
     except Exception as exc:  # the commit stands; the sweep will see to it
@@ -206,9 +216,11 @@ def _deliver(box: Outbox, envelopes: Sequence[Envelope], path: Literal["fast", "
             telemetry.count("outbox_rows_total", path=path)
 
 
-def _delete(ids: Iterable[UUID]) -> set[UUID]:
-    gone = sa.delete(OutboxRow).where(OutboxRow.id.in_(list(ids))).returning(OutboxRow.id)
-    return set(db.session.scalars(gone, execution_options={"synchronize_session": False}))
+def _mark(ids: Iterable[UUID]) -> set[UUID]:
+    """Those that nobody else has handed over."""
+    open = sa.and_(OutboxRow.id.in_(list(ids)), OutboxRow.handed_at.is_(None))
+    mine = sa.update(OutboxRow).where(open).values(handed_at=utcnow()).returning(OutboxRow.id)
+    return set(db.session.scalars(mine, execution_options={"synchronize_session": False}))
 
 
 # -- the sweep --------------------------------------------------------------------------------------------------
@@ -234,7 +246,7 @@ def sweep(limit: int = 500, settled: timedelta | None = None) -> int:
             .with_for_update(skip_locked=True)
         )
         rows = db.session.scalars(waiting).all()
-        _delete(_taken(box, rows))
+        _mark(_taken(box, rows))
     return len(rows)
 
 
@@ -247,7 +259,7 @@ def is_left_to_sweep(hold: Hold) -> bool:
 
 def _is_for_sweep(now: datetime, settled: timedelta) -> sa.ColumnElement[bool]:
     due = sa.or_(OutboxRow.due_at.is_(None), OutboxRow.due_at <= now + LOOK_AHEAD)
-    return sa.and_(OutboxRow.created_at <= now - settled, due)
+    return sa.and_(OutboxRow.handed_at.is_(None), OutboxRow.created_at <= now - settled, due)
 
 
 def _taken(box: Outbox, seen: Sequence[OutboxRow]) -> list[UUID]:

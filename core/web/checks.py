@@ -32,8 +32,9 @@ def outbox() -> dict[str, Any]:
     """Jobs that no queue has taken yet, and the age in seconds of the oldest that is due."""
     due = sa.func.coalesce(OutboxRow.due_at, OutboxRow.created_at)
     age = sa.func.extract("epoch", sa.func.now() - sa.func.min(due))
+    here = sa.and_(OutboxRow.handed_at.is_(None), due <= sa.func.now())
     with bypass("outbox sweep"), unit():
-        waiting, oldest = db.session.execute(sa.select(sa.func.count(), age).where(due <= sa.func.now())).one()
+        waiting, oldest = db.session.execute(sa.select(sa.func.count(), age).where(here)).one()
     return {"waiting": waiting, "oldest_seconds": round(float(oldest or 0), 1)}
 
 

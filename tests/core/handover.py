@@ -50,7 +50,9 @@ def delivering(app: Flask) -> Iterator[Deliverer]:
 
 
 def rows(superuser: psycopg.Connection[Any]) -> list[Any]:
-    query = "select id, name, attempts, last_error, due_at, tenant_id from core_outbox order by id"
+    query = (
+        "select id, name, attempts, last_error, due_at, tenant_id from core_outbox where handed_at is null order by id"
+    )
     return superuser.execute(query).fetchall()
 
 

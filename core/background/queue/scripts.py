@@ -63,6 +63,7 @@ if left == -1 then
 elseif left >= 0 and (left < 1800 or redis.call('SCARD', SEEN) > 100000) then
   redis.call('RENAME', SEEN, SEEN .. '0')
   redis.call('EXPIRE', SEEN .. '0', 3600)
+  redis.call('HSET', STAT, 'remembers', redis.call('HGET', STAT, 'rotated') or 0, 'rotated', now)
 end
 ring()
 return full
