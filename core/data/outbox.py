@@ -199,8 +199,6 @@ def _hand_over(envelopes: list[Envelope]) -> None:
         if not ready:
             return
         with unit():
-            # Losing this mark in a crash has the job handed over once more, so it need not wait for the disk.
-            db.session.execute(sa.text("set local synchronous_commit = off"))
             there = _mark(envelope.id for envelope in ready)
             # Rows of a savepoint that was rolled back are not there, nor are rows that a sweep was quicker with.
             _deliver(box, [envelope for envelope in ready if envelope.id in there], "fast")
@@ -217,9 +215,11 @@ def _deliver(box: Outbox, envelopes: Sequence[Envelope], path: Literal["fast", "
 
 
 def _mark(ids: Iterable[UUID]) -> set[UUID]:
-    """Those that nobody else has handed over."""
+    """Those that nobody else has handed over. Losing the mark in a crash has a job handed over once more, so the commit
+    need not wait for the disk, which is said on the way: it saves a round trip for each job."""
     open = sa.and_(OutboxRow.id.in_(list(ids)), OutboxRow.handed_at.is_(None))
-    mine = sa.update(OutboxRow).where(open).values(handed_at=utcnow()).returning(OutboxRow.id)
+    hurried = sa.func.set_config("synchronous_commit", "off", True)
+    mine = sa.update(OutboxRow).where(open).values(handed_at=utcnow()).returning(OutboxRow.id, hurried)
     return set(db.session.scalars(mine, execution_options={"synchronize_session": False}))
 
 
