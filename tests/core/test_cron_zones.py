@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -69,6 +71,38 @@ def test_whoever_looks_at_any_moment_finds_the_same_ticks(zone: str) -> None:
         for index in (dice.randrange(len(ticks) - 1) for _ in range(300)):
             gap = ticks[index + 1] - ticks[index]
             assert rhythm.after(ticks[index] + gap * dice.random()) == ticks[index + 1]
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Santiago", "Africa/Casablanca", "Pacific/Apia"])
+@pytest.mark.parametrize(
+    ("entry", "shown"),
+    [
+        ("0,30 */1 25 10 *", lambda wall: (wall.month, wall.day) == (10, 25)),
+        ("30 * 5,29 3,4 *", lambda wall: wall.minute == 30 and wall.month in (3, 4) and wall.day in (5, 29)),
+        (
+            "0 */23 6,30 9,12 *",
+            lambda wall: wall.minute == 0 and wall.hour in (0, 23) and (wall.month, wall.day) in LATE,
+        ),
+    ],
+)
+def test_rare_entries_run_whenever_the_wall_shows_them(zone: str, entry: str, shown: Any) -> None:
+    """What lies between is passed over; each clock is watched each half hour of a year in which it is set."""
+    begin = datetime(2011 if zone == "Pacific/Apia" else 2026, 1, 1, tzinfo=UTC)
+    watched = [begin + timedelta(minutes=30) * number for number in range(1, 370 * 48)]
+    wanted = [each for each in watched if shown(each.astimezone(ZoneInfo(zone)))]
+    assert Rhythm(cron=entry, timezone=zone).next(len(wanted), begin) == wanted and len(wanted) > 3
+
+
+LATE = {(9, 6), (9, 30), (12, 6), (12, 30)}
+
+
+def test_of_ticks_that_are_decades_apart_not_each_day_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[datetime] = []
+    offset = cron._offset
+    monkeypatch.setattr(cron, "_offset", lambda moment, zone: looked.append(moment) or offset(moment, zone))
+    found = Rhythm(cron="0 */24 29 2 */7", timezone="Africa/Casablanca").next(50, at("2026-01-01 00:00"))
+    assert found[-1].year > 3500
+    assert len(looked) < 50 * 40
 
 
 def test_minutely_entries_run_each_minute_of_the_year() -> None:

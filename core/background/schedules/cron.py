@@ -19,8 +19,10 @@ from cronsim import CronSim, CronSimError
 
 SIGNS = re.compile(r"[0-9A-Za-z*,/#-]+")
 LONGEST = 100
-ZONE = re.compile(r"UTC|[A-Z][A-Za-z]+(/[A-Za-z0-9_+-]+){1,2}")
+ZONE = re.compile(r"[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}")
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
+NEAR = 3 * DAY
+"""How far a clock that is set can matter: no zone's ever was by more than a day."""
 
 
 def zone_named(name: str) -> ZoneInfo:
@@ -85,10 +87,15 @@ def _passing(entry: str, zone: ZoneInfo, after: datetime) -> datetime | None:
     local = _wall(after, zone)
     while (on_wall := _next_on_wall(entry, local)) is not None:
         found = on_wall.replace(tzinfo=UTC) - _offset(after, zone)
-        change = _next_change(zone, after, found)
-        if change is None:
+        change = _next_change(zone, after, min(found, after + NEAR))
+        if change is not None:
+            after, local = change, _wall(change, zone) - SECOND  # from there on, that moment included
+        elif found <= after + NEAR:
             return found
-        after, local = change, _wall(change, zone) - SECOND  # from there on, that moment included
+        else:
+            # Nothing of the entry is on the wall until then, nor is a time of before today shown again.
+            after = found - 2 * DAY
+            local = _wall(after, zone)
     return None
 
 
