@@ -92,7 +92,9 @@ TASKS = """\
     def crash(how: str) -> None:
         if how == "faults":
             ctypes.string_at(1)
-        sys.exit(3)
+        elif how == "exits":
+            sys.exit(3)
+        os._exit(3)
 
     @task(queue="quick")
     @public
@@ -169,8 +171,9 @@ def test_a_process_that_ends_has_failed(process: StartProcess, chores: dict[str,
     worker = process("worker", WORKER_QUEUES="images:1,default", **chores)
     enqueue("chores.crash", how="faults")
     enqueue("chores.crash", how="leaves")
+    enqueue("chores.crash", how="exits")
     ends = ["its process ended by signal 11", "its process ended with status 3"]
-    eventually(lambda: set(told_of_dead()) == {f"ProcessEnded: {each}" for each in ends})
+    eventually(lambda: set(told_of_dead()) == {"SystemExit: 3", *(f"ProcessEnded: {each}" for each in ends)})
     assert all(each in worker.log() for each in ends)
 
 

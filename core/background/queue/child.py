@@ -33,9 +33,6 @@ def run(app: Flask, seat: socket.socket, parent: int) -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         _serve(app, seat)
         status = 0
-    except SystemExit as exc:
-        status = exc.code if isinstance(exc.code, int) else 1
-        log.error("a job ended its own process", extra={"status": status})
     except BaseException:
         log.exception("a process that runs jobs ends")
     finally:

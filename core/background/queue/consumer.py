@@ -23,7 +23,7 @@ from core.background.queue.leased import Leased
 from core.background.queue.neighbours import me
 from core.background.queue.outside import Outside
 from core.background.queue.pump import Pump
-from core.background.queue.running import attempt
+from core.background.queue.running import WorkerEnds, attempt
 from core.background.queue.sizes import process_queues, queues_of, unconsumed, unnamed
 from core.background.queue.watchdog import Watchdog
 from core.background.schedules import tasks
@@ -71,7 +71,7 @@ class Crew(Consumer):
         greenlets = [greenlet for _, greenlet in self.worker_threads]
         gevent.joinall(greenlets, timeout=max(0.0, deadline - time.monotonic()))
         # A job that never lets the loop go must not keep the others from going back.
-        gevent.killall(greenlets, KeyboardInterrupt, timeout=PUT_BACK)
+        gevent.killall(greenlets, WorkerEnds, timeout=PUT_BACK)
 
 
 def consume(app: Flask, leaving: Callable[[], None] = lambda: None) -> None:

@@ -19,7 +19,7 @@ from core import telemetry
 from core.background.queue import delivery, messages, settling
 from core.background.queue.frames import Frame
 from core.background.queue.pump import Pump
-from core.background.queue.running import Outcome, attempt
+from core.background.queue.running import Outcome, WorkerEnds, attempt, said
 from core.background.queue.stories import Held
 from core.background.queue.timeouts import JobTimeout
 from core.data.faults import as_refusal
@@ -82,8 +82,14 @@ class BoardHuey(Huey):
         logging.getLogger("huey").setLevel(logging.WARNING)
 
     def dequeue(self) -> Job | None:
-        frame = self.storage.dequeue()
-        return None if frame is None else self._read(frame)
+        try:
+            frame = self.storage.dequeue()
+            return None if frame is None else self._read(frame)
+        except (Exception, WorkerEnds):
+            raise
+        except BaseException:  # a timer that a job set and left behind, and which would end this hand for good
+            log.exception("something that a job left behind struck a hand that was free", extra={"queue": self.name})
+            return None
 
     def _read(self, frame: Frame) -> Job | None:
         try:
@@ -134,11 +140,16 @@ class BoardHuey(Huey):
         except JobTimeout:  # it came when the job had just ended
             self.pump.give_back(task.frame)
             return
-        except BaseException:  # the worker ends in the middle of it
+        except WorkerEnds:
             facts = {"task": task.envelope.name, "job": task.id}
             log.warning("job goes back to the queue: the worker ends", extra=facts)
             self.pump.give_back(task.frame)
             raise
+        except BaseException as exc:  # no task's, which are all told in its outcome: it would come again and again
+            facts = {"task": task.envelope.name, "job": task.id}
+            log.exception("a job cannot be run: it is kept with the dead", extra=facts)
+            self.pump.settle(task.frame, *settling.unreadable(task.frame, f"it could not be run: {said(exc)}"))
+            return
         self.pump.settle(task.frame, *effects, told=settling.told_of(outcome, effects))
 
     def read_schedule(self, timestamp: Any = None) -> list[Any]:

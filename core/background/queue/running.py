@@ -18,7 +18,7 @@ from core.background.job import BadResult, LeaseLost, answered, begun, run_as
 from core.background.queue import chaining, lines, messages
 from core.background.queue.groups import NoResults
 from core.background.queue.stories import Held
-from core.background.queue.timeouts import JobTimeout, limit
+from core.background.queue.timeouts import in_loop, limit
 from core.background.queue.words import legible
 from core.contracts import TenantDirectory, service
 from core.data.faults import as_refusal
@@ -57,6 +57,10 @@ class BadArguments(Exception):
     """The payload does not fit the task's annotations; trying again would not help."""
 
 
+class WorkerEnds(KeyboardInterrupt):
+    """Thrown into the hands of a worker that ends and waits for them no more. Huey ends a hand by it quietly."""
+
+
 class NotBegun(Exception):
     """No process could be had for the job: it waits, and that does not count."""
 
@@ -84,8 +88,8 @@ def perform(envelope: Envelope, app: Flask | None = None) -> Envelope | None:
 def attempt(envelope: Envelope, app: Flask | None = None, held: Held | None = None) -> Outcome:
     """Run a job in contexts of its own, nothing inherited: app, tenant, principal, request id, marks, unit, call.
 
-    What failed for good is logged as an error. An ``Exception`` never leaves here. Without ``held``, the lease under
-    which it runs, nothing is told of a followed job meanwhile.
+    What failed for good is logged as an error. Nothing that a task raises leaves here, be it ``SystemExit``: only
+    ``WorkerEnds`` does. Without ``held``, the lease under which it runs, nothing is told of a followed job meanwhile.
     """
     return Context().run(_perform, envelope, app or current_app._get_current_object(), held)  # type: ignore[attr-defined]
 
@@ -98,7 +102,7 @@ def ended_outside(envelope: Envelope, exc: BaseException, seconds: float, app: F
 def _ended_outside(envelope: Envelope, exc: BaseException, seconds: float, app: Flask) -> Outcome:
     with app.app_context(), lines.context(envelope):
         what, again = _after_failure(envelope, exc)
-    return _told(envelope, what, again, seconds, _error(exc))
+    return _told(envelope, what, again, seconds, said(exc))
 
 
 def _perform(envelope: Envelope, app: Flask, held: Held | None) -> Outcome:
@@ -111,16 +115,28 @@ def _perform(envelope: Envelope, app: Flask, held: Held | None) -> Outcome:
         except LeaseLost:
             log.error("job stopped: it is somebody else's by now", extra=lines.facts(envelope))
             what, again = "lost", None
-        except (Exception, JobTimeout) as exc:  # whatever a task raises, the worker goes on
-            error = _error(exc)
+        except BaseException as exc:  # whatever a task raises, the worker goes on
+            if is_the_end(exc):
+                raise
+            error = said(exc)
             what, again = _after_failure(envelope, exc)
         finally:
             job.end()
     return _told(envelope, what, again, time.monotonic() - began, error, job.result if what == "done" else "")
 
 
-def _error(exc: BaseException) -> str:
-    return legible(f"{type(exc).__name__}: {exc}"[:LONGEST_ERROR])
+def is_the_end(exc: BaseException) -> bool:
+    """Whether it is no task's, but the worker's that ends; or Ctrl-C, where a test or a tool runs jobs itself."""
+    return isinstance(exc, WorkerEnds) or (isinstance(exc, KeyboardInterrupt) and not in_loop())
+
+
+def said(exc: BaseException) -> str:
+    """Its class and its words, as far as it has any that can be had."""
+    try:
+        words = str(exc)
+    except Exception:
+        words = "(it cannot be printed)"
+    return legible(f"{type(exc).__name__}: {words}"[:LONGEST_ERROR])
 
 
 def _told(
@@ -185,7 +201,7 @@ def _may(task: Task, envelope: Envelope, arguments: msgspec.Struct) -> None:
 
 
 def _after_failure(envelope: Envelope, exc: BaseException) -> tuple[str, Envelope | None]:
-    facts = {**lines.facts(envelope), "reason": f"{type(exc).__name__}: {exc}"}
+    facts = {**lines.facts(envelope), "reason": said(exc)}
     refusal = exc if isinstance(exc, Refused) else as_refusal(exc)
     if refusal is not None and refusal.code in AWAY and timedelta(seconds=messages.age(envelope)) < OUTAGE_PATIENCE:
         log.warning("job waits: a store is away", extra=facts)

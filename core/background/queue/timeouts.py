@@ -15,12 +15,18 @@ TICK = 0.1
 """Seconds between two looks at who is overdue: one timer for all costs a job less than one for each."""
 
 
+AGAIN = 5.0
+"""Seconds after which one that has not ended by it is struck once more."""
+
+
 class Deadline(NamedTuple):
-    """When a job must have ended, by the monotonic clock, and the greenlet that runs it where there is one."""
+    """When a job must have ended, by the monotonic clock, and the greenlet that runs it where there is one; when it is
+    struck next."""
 
     at: float
     seconds: float
     greenlet: Any
+    again: float
 
 
 deadlines: dict[UUID, Deadline] = {}
@@ -45,7 +51,8 @@ class limit:
         self.seconds = seconds
 
     def __enter__(self) -> None:
-        deadlines[self.job_id] = Deadline(time.monotonic() + self.seconds, self.seconds, _greenlet())
+        at = time.monotonic() + self.seconds
+        deadlines[self.job_id] = Deadline(at, self.seconds, _greenlet(), at)
 
     def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         deadlines.pop(self.job_id, None)
@@ -71,10 +78,16 @@ _clock: Any = None
 _greenlet: Any = _no_greenlet
 
 
+def in_loop() -> bool:
+    """Whether what is done here is done in a greenlet of gevent's loop."""
+    return _greenlet() is not None
+
+
 def _strike() -> None:
     """Called in the hub: whom it strikes goes on at once, and nothing comes between."""
     now = time.monotonic()
     for job_id, due in list(deadlines.items()):
-        if now >= due.at and due.greenlet is not None and deadlines.get(job_id) is due:
-            deadlines[job_id] = due._replace(greenlet=None)  # once is enough
+        if now >= due.again and due.greenlet is not None and deadlines.get(job_id) is due:
+            # Once is enough for most, who may need a moment to clear up.
+            deadlines[job_id] = due._replace(again=now + AGAIN)
             due.greenlet.throw(JobTimeout.after(due.seconds))

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from greenlet import GreenletExit
 from huey import signals
 from huey.api import Huey, Task
 from huey.utils import Error
@@ -130,14 +131,14 @@ class LeasedHuey(Huey):
         with completing(done):
             try:
                 value = super().execute(task, timestamp)
-            except (Exception, SystemExit) as exc:
+            except (KeyboardInterrupt, GreenletExit):  # the consumer ends
+                self.storage.give_back(taken)
+                raise
+            except BaseException as exc:
                 if _is_away(exc):  # no error of the task's own: those do not get here
                     self.storage.give_back(taken)
                 else:
                     self._cannot_end(task, taken, exc)
-                raise
-            except BaseException:
-                self.storage.give_back(taken)
                 raise
         if done.interrupted:
             self.storage.give_back(taken)
