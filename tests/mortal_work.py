@@ -13,7 +13,7 @@ from kill_points import SIZE, TASKS, all_is_done, done, done_or_not_begun, nothi
 from mortal_valkey import Mortal, Strike, opened_on
 from throwaway import install
 
-from core.data import outbox
+from core.data import sweeping
 from core.ops.servers import Valkey
 
 
@@ -50,7 +50,7 @@ def jobs_are_enqueued(mortal: Mortal, strikes: Sequence[Strike]) -> None:
             schedule(numbers)
         assert mortal.kill(strike.point.role, strike.point.site, strike.nth, strike.moment, numbers=numbers) == 0
         wanted += numbers
-    outbox.sweep(settled=timedelta(0))
+    sweeping.sweep(settled=timedelta(0))
     assert mortal.ground("idle_worker") == 0
     assert done() == Counter(wanted), "each once: what is handed over twice is put on the queue once"
     assert nothing_is_left()

@@ -9,7 +9,7 @@ it. Who enqueues is who all of them act for, in the same tenant.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -47,6 +47,7 @@ def enqueue_chain(*steps: Step) -> UUID:
     """
     if not steps:
         raise ValueError("a chain has one step at least")
+    _refuse_others(steps)
     first, *rest = steps
     _refuse_given(first)
     return write("step", first.name, first.payload, then=Then(tuple(rest)))
@@ -62,6 +63,7 @@ def enqueue_group(members: Iterable[Step], *, then: Step) -> UUID:
     several = list(members)
     if not 1 <= len(several) <= LARGEST:
         raise ValueError(f"a group has 1 to {LARGEST} members, and not {len(several)}")
+    _refuse_others([*several, then])
     for member in several:
         _refuse_given(member)
     _refuse_too_heavy(then, len(several))
@@ -96,6 +98,12 @@ def _refuse_too_heavy(then: Step, members: int) -> None:
             f" {members} members it may take {MOST_CARRIED // members};"
             " store the data (service(ObjectStore), a row) and pass its key"
         )
+
+
+def _refuse_others(steps: Sequence[Any]) -> None:
+    for each in steps:
+        if not isinstance(each, Step):
+            raise ValueError(f"{each!r} is no step; write step('shop.fetch', url=url)")
 
 
 def _refuse_given(step: Step) -> None:

@@ -30,7 +30,7 @@ from core import telemetry
 from core.background.functions import call_faults, refuse_second, signature_faults
 from core.background.lease import Lease, lease
 from core.contracts import SYSTEM
-from core.data import confirming, outbox, redis
+from core.data import confirming, redis, sweeping
 from core.data.faults import as_refusal
 from core.data.models import db
 from core.data.unit import in_steps, unit
@@ -151,7 +151,7 @@ def init_app(app: Flask) -> None:
 def _sweep_all() -> None:
     while confirming.confirm(limit=500) == 500:
         pass
-    while outbox.sweep(limit=500) == 500:
+    while sweeping.sweep(limit=500) == 500:
         pass
 
 

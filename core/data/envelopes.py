@@ -14,6 +14,9 @@ from core.contracts import SYSTEM, Principal
 MAX_PAYLOAD = 64 * 1024
 """Bytes of JSON of a job's arguments, with those of all that follows it."""
 
+LONGEST_NAME = 200
+"""Characters of a task's name."""
+
 Kind = Literal["task", "listener", "step"]
 """A *step* is a task in a chain or a group. A process of a release that knows no steps does not read its envelope: it
 leaves it where it is, or with the dead, rather than run it and forget what follows."""
@@ -82,9 +85,14 @@ class Handed(NamedTuple):
 
 
 def plain(name: str, payload: Any) -> dict[str, Any]:
-    """The arguments of a task as JSON has them. ``ValueError`` for what it cannot carry, or more than 64 KiB of it."""
+    """The arguments of a task as JSON has them. ``ValueError`` for what it cannot carry, or more than 64 KiB of it; and
+    for a name that is none."""
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
+        raise ValueError(f"{str(name)[:100]!r} names no task; write enqueue('shop.send_report')")
     try:
         found: dict[str, Any] = msgspec.to_builtins(payload, str_keys=True)
+        if not isinstance(found, dict):
+            raise TypeError(f"they are {type(payload).__name__}, and not given by name")
         encoded = msgspec.json.encode(found)
         # Both are written without a word, the one as a null, and refused by PostgreSQL or missed by the task.
         if b"null" in encoded or rb"\u0000" in encoded:

@@ -15,7 +15,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from itertools import compress
 from typing import Any, Literal
 from uuid import UUID
 
@@ -28,6 +27,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core import telemetry
 from core.contracts import SYSTEM, Principal
 from core.data.envelopes import (
+    LONGEST_NAME,
     MAX_PAYLOAD as MAX_PAYLOAD,
     Envelope as Envelope,
     Handed,
@@ -37,20 +37,16 @@ from core.data.envelopes import (
     refuse_too_long,
 )
 from core.data.faults import as_refusal
-from core.data.holding import Hold, Holds
+from core.data.holding import Holds
 from core.data.models import db, new_id, utcnow
-from core.data.tenancy import bypass, tenant_or_none
+from core.data.tenancy import tenant_or_none
 from core.data.unit import current_unit, unit
 from core.errors import REDIS_UNAVAILABLE
 
 log = logging.getLogger(__name__)
 
-SETTLED = timedelta(seconds=10)
-"""How old a row must be before the sweep takes it: until then its own process is probably at it."""
 SHORT_DELAY = timedelta(seconds=60)
 LONGEST_DELAY = 3652 * 86_400.0
-LOOK_AHEAD = timedelta(seconds=10)
-"""How long before it is due the sweep hands a row over: a little more than the time between two sweeps."""
 REST = 10.0
 """Seconds without fast path in this process once Redis has failed it."""
 
@@ -71,7 +67,7 @@ class OutboxRow(db.Model):  # type: ignore[name-defined]
     id: Mapped[UUID] = mapped_column(sa.Uuid, primary_key=True)
     tenant_id: Mapped[UUID | None] = mapped_column(sa.Uuid)
     kind: Mapped[str] = mapped_column(sa.String(20))
-    name: Mapped[str] = mapped_column(sa.String(200))
+    name: Mapped[str] = mapped_column(sa.String(LONGEST_NAME))
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
     context: Mapped[dict[str, Any]] = mapped_column(JSONB)
     due_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
@@ -125,8 +121,8 @@ def put(
     ``payload`` is a dict or Struct of what JSON can carry, ids, times and decimals included, up to 64 KiB
     (``ValueError``), with what is to follow; ``delay`` is in seconds, at most ten years (``ValueError``).
     """
-    if not delay <= LONGEST_DELAY:
-        raise ValueError(f"{name}: a delay of {delay} seconds; it is a number of at most {LONGEST_DELAY:.0f}")
+    if isinstance(delay, bool) or not isinstance(delay, int | float) or not delay <= LONGEST_DELAY:
+        raise ValueError(f"{name}: a delay of {delay!r} seconds; it is a number of at most {LONGEST_DELAY:.0f}")
     work = current_unit()
     tenant = tenant_or_none()
     envelope = Envelope(
@@ -152,7 +148,7 @@ def put(
 def find(id: UUID) -> Envelope | None:
     """A job of the current tenant's that is not known yet to be with a queue. Needs a unit of work."""
     row = db.session.scalar(sa.select(OutboxRow).where(OutboxRow.id == id))
-    return None if row is None else _envelope(row)
+    return None if row is None else read(row)
 
 
 def _row(envelope: Envelope) -> OutboxRow:
@@ -173,12 +169,13 @@ def _row(envelope: Envelope) -> OutboxRow:
     )
 
 
-def _envelope(row: OutboxRow) -> Envelope:
+def read(row: OutboxRow) -> Envelope:
+    """``msgspec.ValidationError`` for one that another release has written otherwise."""
     facts = {name: getattr(row, name) for name in ("id", "kind", "name", "payload", "tenant_id", "due_at")}
     return msgspec.convert({**facts, **row.context, "then": row.follows}, Envelope)
 
 
-def _outbox() -> Outbox:
+def box_here() -> Outbox:
     box: Outbox = current_app.extensions["pegboard.outbox"]
     return box
 
@@ -188,7 +185,7 @@ def _outbox() -> Outbox:
 
 def _hand_over(envelopes: list[Envelope]) -> None:
     """Right after the commit, in the tenant that wrote the rows. What fails here is left to the sweep."""
-    box = _outbox()
+    box = box_here()
     soon = utcnow() + SHORT_DELAY
     ready = [envelope for envelope in envelopes if envelope.due_at is None or envelope.due_at <= soon]
     if not ready or not box.open():
@@ -199,22 +196,23 @@ def _hand_over(envelopes: list[Envelope]) -> None:
         if not ready:
             return
         with unit():
-            there = _mark(envelope.id for envelope in ready)
+            there = mark(envelope.id for envelope in ready)
             # Rows of a savepoint that was rolled back are not there, nor are rows that a sweep was quicker with.
-            _deliver(box, [envelope for envelope in ready if envelope.id in there], "fast")
+            deliver(box, [envelope for envelope in ready if envelope.id in there], "fast")
     except Exception as exc:  # the commit stands; the sweep will see to it
-        box.rest()
-        log.warning("jobs are left to the sweep", extra={"many": len(ready), "reason": _brief(exc)})
+        if is_away(exc):
+            box.rest()
+        log.warning("jobs are left to the sweep", extra={"many": len(ready), "reason": brief(exc)})
 
 
-def _deliver(box: Outbox, envelopes: Sequence[Envelope], path: Literal["fast", "sweep"]) -> None:
+def deliver(box: Outbox, envelopes: Sequence[Envelope], path: Literal["fast", "sweep"]) -> None:
     if envelopes and box.deliver is not None:
         box.deliver(envelopes)
         for _ in envelopes:
             telemetry.count("outbox_rows_total", path=path)
 
 
-def _mark(ids: Iterable[UUID]) -> set[UUID]:
+def mark(ids: Iterable[UUID]) -> set[UUID]:
     """Those that nobody else has handed over. Losing the mark in a crash has a job handed over once more, so the commit
     need not wait for the disk, which is said on the way: it saves a round trip for each job."""
     open = sa.and_(OutboxRow.id.in_(list(ids)), OutboxRow.handed_at.is_(None))
@@ -223,78 +221,10 @@ def _mark(ids: Iterable[UUID]) -> set[UUID]:
     return set(db.session.scalars(mine, execution_options={"synchronize_session": False}))
 
 
-# -- the sweep --------------------------------------------------------------------------------------------------
-
-
-def sweep(limit: int = 500, settled: timedelta | None = None) -> int:
-    """Hand over what other hands left: rows older than ``settled``, or ``SETTLED``, that are due, or nearly.
-
-    Answers how many it looked at. A row that cannot be handed over keeps the reason, waits longer each time and holds
-    up nobody. Raises what the queue raised when it was unreachable; then every row stays as it is.
-    """
-    box = _outbox()
-    if box.deliver is None:
-        return 0
-    now = utcnow()
-    with bypass("outbox sweep"), unit():
-        waiting = (
-            sa.select(OutboxRow)
-            .where(_is_for_sweep(now, SETTLED if settled is None else settled))
-            .where(*(hold.spares(OutboxRow) for hold in box.holds.of_sweep(())))
-            .order_by(OutboxRow.created_at, OutboxRow.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        rows = db.session.scalars(waiting).all()
-        _mark(_taken(box, rows))
-    return len(rows)
-
-
-def is_left_to_sweep(hold: Hold) -> bool:
-    """Whether there is something that it holds, and that a sweep is to take."""
-    with bypass("outbox sweep"), unit():
-        held = sa.select(OutboxRow.id).where(_is_for_sweep(utcnow(), SETTLED)).where(~hold.spares(OutboxRow))
-        return db.session.scalar(held.limit(1)) is not None
-
-
-def _is_for_sweep(now: datetime, settled: timedelta) -> sa.ColumnElement[bool]:
-    due = sa.or_(OutboxRow.due_at.is_(None), OutboxRow.due_at <= now + LOOK_AHEAD)
-    return sa.and_(OutboxRow.handed_at.is_(None), OutboxRow.created_at <= now - settled, due)
-
-
-def _taken(box: Outbox, seen: Sequence[OutboxRow]) -> list[UUID]:
-    """The rows that are on the queue now: all that may be in one go or, where that is refused, one by one."""
-    envelopes = [_envelope(row) for row in seen]
-    holds = box.holds.of_sweep(envelopes) if seen else ()
-    free = [not any(hold.has(envelope) for hold in holds) for envelope in envelopes]
-    rows, envelopes = list(compress(seen, free)), list(compress(envelopes, free))
-    try:
-        _deliver(box, envelopes, "sweep")
-        return [row.id for row in rows]
-    except Exception as exc:
-        if _away(exc):
-            raise
-    taken = []
-    for row in rows:
-        try:
-            _deliver(box, [_envelope(row)], "sweep")
-            taken.append(row.id)
-        except Exception as exc:
-            if _away(exc):
-                break
-            row.attempts += 1
-            row.last_error = _brief(exc)[:500]
-            row.due_at = utcnow() + LOOK_AHEAD + timedelta(seconds=min(10 * 2**row.attempts, 3600))
-            log.error(
-                "a job cannot be handed over", extra={"job": str(row.id), "task": row.name, "reason": _brief(exc)}
-            )
-    return taken
-
-
-def _away(exc: Exception) -> bool:
+def is_away(exc: Exception) -> bool:
     refusal = as_refusal(exc)
     return refusal is not None and refusal.code == REDIS_UNAVAILABLE
 
 
-def _brief(exc: Exception) -> str:
+def brief(exc: Exception) -> str:
     return f"{type(exc).__name__}: {exc}"

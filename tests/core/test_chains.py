@@ -23,7 +23,7 @@ from core.background.queue.leased import Leased, Settled
 from core.background.queue.running import attempt
 from core.background.queue.steps import following_group, next_id
 from core.contracts import Principal
-from core.data import DEFAULT, PLATFORM, acting_in, current_tenant, new_id, outbox, redis, unit
+from core.data import DEFAULT, PLATFORM, acting_in, current_tenant, new_id, outbox, redis, sweeping, unit
 from core.data.envelopes import MAX_PAYLOAD, Envelope, Group, Then
 from core.ops.processes import Process
 from core.trust import acting_as, current_principal, public
@@ -204,6 +204,13 @@ def test_what_does_not_fit_is_refused_at_once(ctx: Flask) -> None:
         enqueue_chain(step("chores.read").given("page"))
     with pytest.raises(ValueError, match="page is given already"):
         step("chores.read", page={}).given("page")
+    for write in (
+        lambda: enqueue_chain("chores.who"),  # type: ignore[arg-type]
+        lambda: enqueue_group([step("chores.who")], then=None),  # type: ignore[arg-type]
+        lambda: enqueue_group([["chores.who"]], then=step("chores.who")),  # type: ignore[list-item]
+    ):
+        with pytest.raises(ValueError, match="is no step; write step"):
+            write()
     with pytest.raises(ValueError, match="5 names no argument"):
         step("chores.read").given(5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="cannot travel as JSON"):
@@ -280,7 +287,7 @@ def test_an_earlier_release_leaves_alone_what_it_would_forget_to_follow(ctx: Fla
     with pytest.raises(msgspec.ValidationError, match="Invalid enum value 'step'"):
         msgspec.json.decode(msgspec.json.encode(job), type=Old)
     leave(job)
-    outbox.sweep(settled=NOW)
+    sweeping.sweep(settled=NOW)
     [there] = [messages.decode(each.message) for each in contents.waiting()]
     assert there.then == job.then, "the outbox keeps what follows"
 

@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError
 from core.background import duties, enqueue
 from core.background.queue import delivery, kept
 from core.background.queue.routes import Route
-from core.data import DEFAULT, acting_in, confirming, new_id, outbox, redis, unit
+from core.data import DEFAULT, acting_in, confirming, new_id, redis, sweeping, unit
 from core.data.outbox import Envelope
 from core.ops.embedded import Servers, start
 from core.web import checks
@@ -60,7 +60,7 @@ def test_what_a_queue_has_lost_is_handed_over_again(
     assert confirming.confirm(after=AT_ONCE) == 3
     assert "Redis has lost jobs that it had taken" in caplog.text
     assert (len(rows(superuser)), handed(superuser)) == (2, 0)
-    assert outbox.sweep(settled=NOW) == 2
+    assert sweeping.sweep(settled=NOW) == 2
     assert {each.id for each in waiting()} == before | before_too
     confirming.confirm(after=AT_ONCE)
     assert handed(superuser) == 0
@@ -118,7 +118,7 @@ def test_while_redis_is_away_every_row_stays(
 def test_what_is_in_the_outbox_in_name_only_is_no_backlog(ctx: Flask, superuser: psycopg.Connection[Any]) -> None:
     count(2)
     assert checks.outbox()["waiting"] == 0
-    assert outbox.sweep(settled=NOW) == 0
+    assert sweeping.sweep(settled=NOW) == 0
 
 
 @pytest.fixture

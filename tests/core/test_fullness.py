@@ -17,7 +17,7 @@ from core.background.queue.frames import lane_of, tenant_of
 from core.background.queue.gates import Limit
 from core.background.queue.leased import Leased, Settled
 from core.background.queue.routes import Route
-from core.data import DEFAULT, PLATFORM, new_id, outbox, redis
+from core.data import DEFAULT, PLATFORM, new_id, redis, sweeping
 from core.data.outbox import Envelope
 from core.trust import public
 
@@ -51,24 +51,24 @@ def test_what_is_too_many_stays_in_the_outbox_and_follows_in_order(
     sent = [job() for _ in range(250)]
     for each in sent:
         leave(each)
-    assert outbox.sweep(limit=60, settled=NOW) == 60
-    assert outbox.sweep(limit=60, settled=NOW) == 60
-    assert outbox.sweep(limit=60, settled=NOW) == 0, "120 wait in Redis, and 130 in PostgreSQL"
+    assert sweeping.sweep(limit=60, settled=NOW) == 60
+    assert sweeping.sweep(limit=60, settled=NOW) == 60
+    assert sweeping.sweep(limit=60, settled=NOW) == 0, "120 wait in Redis, and 130 in PostgreSQL"
     assert len(rows(superuser)) == 130
     take(80)
     forget()
-    assert outbox.sweep(limit=60, settled=NOW) == 60
+    assert sweeping.sweep(limit=60, settled=NOW) == 60
     assert [each.id for each in waiting()] == [each.id for each in sent[80:180]]
 
 
 def test_other_tenants_notice_nothing(ctx: Flask) -> None:
     for _ in range(200):
         leave(job())
-    while outbox.sweep(limit=60, settled=NOW):
+    while sweeping.sweep(limit=60, settled=NOW):
         pass
     leave(job(PLATFORM.id))
     leave(job(None))
-    assert outbox.sweep(limit=60, settled=NOW) == 2
+    assert sweeping.sweep(limit=60, settled=NOW) == 2
 
 
 def test_the_fast_path_leaves_them_too(
@@ -104,12 +104,12 @@ def test_whoever_sweeps_without_having_been_told_puts_nothing_there_either(
     for _ in range(250):
         leave(job())
     for _ in range(3):
-        while outbox.sweep(limit=60, settled=NOW):
+        while sweeping.sweep(limit=60, settled=NOW):
             pass
         forget()
     assert len(list(waiting())) == 120 and len(rows(superuser)) == 130
     leave(job(PLATFORM.id))
-    while outbox.sweep(limit=60, settled=NOW):
+    while sweeping.sweep(limit=60, settled=NOW):
         pass
     assert len(list(waiting())) == 121, "another's is not behind them"
 
@@ -125,7 +125,7 @@ def test_what_comes_later_does_not_overtake_what_was_held_back(
     take(100)
     enqueue_one()
     assert waiting() == [] and len(rows(superuser)) == 2, "there is room, and one that was first"
-    assert outbox.sweep() == 1 and [each.id for each in waiting()] == [held[0]]
+    assert sweeping.sweep() == 1 and [each.id for each in waiting()] == [held[0]]
     enqueue_one()
     assert len(list(waiting())) == 2, "the one of a moment ago is the next sweep's"
 
@@ -136,9 +136,9 @@ def test_a_queue_that_does_not_empty_takes_no_more_however_long_it_is(
     monkeypatch.setattr(fullness, "FOR", 0.0)  # each question comes a second later
     for _ in range(250):
         leave(job())
-    assert [outbox.sweep(limit=60, settled=NOW) for _ in range(5)] == [60, 60, 0, 0, 0]
+    assert [sweeping.sweep(limit=60, settled=NOW) for _ in range(5)] == [60, 60, 0, 0, 0]
     take(30)
-    assert [outbox.sweep(limit=60, settled=NOW) for _ in range(3)] == [60, 0, 0]
+    assert [sweeping.sweep(limit=60, settled=NOW) for _ in range(3)] == [60, 0, 0]
 
 
 def test_jobs_with_a_priority_count_too(ctx: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +146,7 @@ def test_jobs_with_a_priority_count_too(ctx: Flask, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(delivery, "route_of", lambda name: Route(priority=5))
     for _ in range(250):
         leave(job())
-    assert [outbox.sweep(limit=60, settled=NOW) for _ in range(4)] == [60, 60, 0, 0]
+    assert [sweeping.sweep(limit=60, settled=NOW) for _ in range(4)] == [60, 60, 0, 0]
 
 
 # -- what waits at limits ---------------------------------------------------------------------------------------------
@@ -168,11 +168,11 @@ def test_what_waits_at_a_limit_counts_too(ctx: Flask, monkeypatch: pytest.Monkey
     queue = Leased(redis.client(), "default", "one")
     for _ in range(250):
         leave(job())
-    assert outbox.sweep(limit=60, settled=NOW) == 60
+    assert sweeping.sweep(limit=60, settled=NOW) == 60
     [running] = queue.step(200).taken
     assert queue.step(200).taken == [], "all have been looked at"
-    assert [outbox.sweep(limit=60, settled=NOW) for _ in range(3)] == [60, 0, 0]
-    assert queue.step(200).taken == [] and outbox.sweep(limit=60, settled=NOW) == 0
+    assert [sweeping.sweep(limit=60, settled=NOW) for _ in range(3)] == [60, 0, 0]
+    assert queue.step(200).taken == [] and sweeping.sweep(limit=60, settled=NOW) == 0
     if isinstance(limit, AtOnce):
         queue.step(0, [Settled.of(running)])
         assert work_off(queue) == 119
@@ -182,7 +182,7 @@ def test_what_waits_at_a_limit_counts_too(ctx: Flask, monkeypatch: pytest.Monkey
             assert contents.run_now() == left
             assert work_off(queue) == 1
     assert queue.client.hgetall(queue.keys.gate_lengths) == queue.client.hgetall(queue.keys.rate_lengths) == {}
-    assert outbox.sweep(limit=60, settled=NOW) == 60
+    assert sweeping.sweep(limit=60, settled=NOW) == 60
 
 
 def limit_is_over(queue: Leased) -> None:
@@ -197,13 +197,13 @@ def test_what_waits_at_a_limit_is_counted_by_tenant(ctx: Flask, monkeypatch: pyt
         leave(job())
     for _ in range(20):
         leave(job(PLATFORM.id))
-    outbox.sweep(limit=160, settled=NOW)
+    sweeping.sweep(limit=160, settled=NOW)
     queue = Leased(redis.client(), "default", "one")
     queue.step(200)
     store: Any = redis.client()
     lengths = {tenant_of(lane.decode()): int(many) for lane, many in store.hgetall(queue.keys.gate_lengths).items()}
     assert sum(lengths.values()) == 159 and 9 <= lengths[PLATFORM.id] <= 10
-    assert outbox.sweep(limit=60, settled=NOW) == 10, "those of the one that has room"
+    assert sweeping.sweep(limit=60, settled=NOW) == 10, "those of the one that has room"
 
 
 def test_what_an_earlier_release_moved_is_forgotten_once_nothing_waits(
@@ -261,16 +261,16 @@ def test_a_queue_that_is_full_holds_back_what_goes_there_and_no_more(
         put(name)
         put(name, None)
         put(name, PLATFORM.id)
-    outbox.sweep(settled=NOW)
+    sweeping.sweep(settled=NOW)
     assert [(row[1], row[5]) for row in rows(superuser)] == [(name, DEFAULT.id) for name in held * 2], "by the sweep"
 
 
 def test_the_boards_own_jobs_are_held_back_for_themselves(chores: None, superuser: psycopg.Connection[Any]) -> None:
     for _ in range(100):
         put("chores.mailed", None)
-    outbox.sweep(settled=NOW)
+    sweeping.sweep(settled=NOW)
     put("chores.mailed", None)
     put("chores.mailed")
     put("chores.plain", None)
-    outbox.sweep(settled=NOW)
+    sweeping.sweep(settled=NOW)
     assert [(row[1], row[5]) for row in rows(superuser)] == [("chores.mailed", None)]

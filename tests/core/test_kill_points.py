@@ -36,7 +36,7 @@ from throwaway import install
 from core.background.queue import dead
 from core.background.queue.figures import ended, figures
 from core.background.tasks import enqueue
-from core.data import outbox, redis
+from core.data import redis, sweeping
 from core.ops.testing import TestServers
 
 
@@ -102,7 +102,7 @@ def test_whoever_enqueues_may_be_killed_at_any_call(ground: Ground) -> None:
             assert ground(point.role, point.site, 1, moment, numbers=numbers) == -signal.SIGKILL
             wanted += numbers
     assert ground("scheduler") == 0, "a tick that was not fired is fired by another"
-    outbox.sweep(settled=NOW)
+    sweeping.sweep(settled=NOW)
     assert ground("idle_worker") == 0
     assert done() == Counter(wanted), "each once: what is handed over twice is put on the queue once"
     assert nothing_is_left()

@@ -20,7 +20,7 @@ from shelf import services
 from core.background.queue import contents
 from core.background.tasks import enqueue, enqueue_in
 from core.contracts import Principal
-from core.data import outbox
+from core.data import outbox, sweeping
 from core.data.models import db, new_id
 from core.data.tenancy import DEFAULT
 from core.data.unit import unit
@@ -131,7 +131,7 @@ def test_with_redis_away_the_row_stays_and_the_fast_path_rests(
     deliverer.refuse = lambda envelope: None
     third = enqueue("shelf.count")
     assert [row[0] for row in rows(superuser)] == [first, second]
-    assert outbox.sweep(settled=NOW) == 2
+    assert sweeping.sweep(settled=NOW) == 2
     assert [[envelope.id for envelope in batch] for batch in deliverer.batches[1:]] == [[third], [first, second]]
     assert rows(superuser) == []
 
@@ -164,7 +164,7 @@ def test_a_process_that_dies_right_after_its_commit_loses_nothing(
     left = [(row[0], row[1]) for row in rows(superuser)]
     assert [name for _, name in left] == ["shelf.remember", "shelf.count"]
     assert waiting() == []
-    assert outbox.sweep(settled=NOW) == 2
+    assert sweeping.sweep(settled=NOW) == 2
     assert [(envelope.id, envelope.name) for envelope in waiting()] == left, "under the same ids"
     assert run_jobs() == 2
     assert sorted(mark.partition(" ")[0] for mark in marks()) == ["counted", "remembered", "saw"]
@@ -186,8 +186,8 @@ def test_a_short_delay_waits_in_the_queue_and_a_long_one_in_the_database(
     enqueue_in(3600, "shelf.count", book_id=new_id())
     assert len(list(contents.scheduled())) == 1
     assert len(rows(superuser)) == 1
-    assert outbox.sweep(settled=NOW) == 0
+    assert sweeping.sweep(settled=NOW) == 0
     assert run_jobs() == 0
     superuser.execute("update core_outbox set due_at = now() + interval '5 seconds'")
-    assert outbox.sweep(settled=NOW) == 1
+    assert sweeping.sweep(settled=NOW) == 1
     assert len(list(contents.scheduled())) == 2, "handed over a little early, and due to the second"

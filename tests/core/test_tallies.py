@@ -16,7 +16,7 @@ from core.background.queue import parts, tallies
 from core.background.queue.figures import figures
 from core.background.queue.frames import frame, head_of, lane_of
 from core.background.queue.leased import Leased, Settled
-from core.data import DEFAULT, PLATFORM, outbox, redis
+from core.data import DEFAULT, PLATFORM, redis, sweeping
 
 
 def finish(many: int, task: str, lane: str, waited: float, ran: float, how: str = "done") -> None:
@@ -65,7 +65,7 @@ def test_a_job_that_another_has_by_now_is_not_counted(ctx: Flask) -> None:
 def test_what_waits_is_told_by_task_and_tenant(ctx: Flask) -> None:
     for tenant in (DEFAULT, DEFAULT, PLATFORM):
         put("shelf.nothing", tenant.id)
-    outbox.sweep(settled=NOW)
+    sweeping.sweep(settled=NOW)
     [part] = parts.parts("default", "task")
     assert (part.name, part.waiting, part.total, part.partial) == ("shelf.nothing", 3, 3, False)
     assert part.oldest_seconds is not None and part.wait_ms == tallies.Spread()
@@ -77,7 +77,7 @@ def test_of_too_many_only_the_first_are_looked_at(ctx: Flask, monkeypatch: pytes
     monkeypatch.setattr(parts, "LOOKED_AT", 2)
     for _ in range(3):
         put("shelf.nothing")
-    outbox.sweep(settled=NOW)
+    sweeping.sweep(settled=NOW)
     [part] = parts.parts("default", "task")
     assert (part.waiting, part.partial) == (2, True)
 

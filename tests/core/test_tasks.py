@@ -331,8 +331,20 @@ def test_what_would_be_lost_on_the_way_is_refused(ctx: Flask, arguments: dict[st
         enqueue("shelf.count", title=None, note=r"a\u0000b")  # the six characters, and no NUL
 
 
-@pytest.mark.parametrize("delay", [float("nan"), float("inf"), 1e12])
-def test_a_delay_is_a_number_of_seconds_within_reason(ctx: Flask, delay: float) -> None:
+@pytest.mark.parametrize("name", [None, "", "x" * 201, 5])
+def test_a_task_is_enqueued_by_its_name(ctx: Flask, name: Any) -> None:
+    with pytest.raises(ValueError, match="names no task; write enqueue"):
+        enqueue(name)
+
+
+@pytest.mark.parametrize("arguments", [5, ["a"], "title", None])
+def test_arguments_are_given_by_name(ctx: Flask, arguments: Any) -> None:
+    with pytest.raises(ValueError, match=r"shelf\.count: the arguments cannot travel as JSON \(they are \w+, and not"):
+        enqueue_many("shelf.count", [arguments])
+
+
+@pytest.mark.parametrize("delay", [float("nan"), float("inf"), 1e12, "5", None, True])
+def test_a_delay_is_a_number_of_seconds_within_reason(ctx: Flask, delay: Any) -> None:
     with pytest.raises(ValueError, match=r"shelf.count: a delay of .* seconds; it is a number of at most 315532800"):
         enqueue_in(delay, "shelf.count", book_id=new_id())
 

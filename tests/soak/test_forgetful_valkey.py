@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from core.background import enqueue
 from core.background.queue import contents, messages
-from core.data import DEFAULT, acting_in, confirming, new_id, outbox, redis, unit
+from core.data import DEFAULT, acting_in, confirming, new_id, redis, sweeping, unit
 from core.ops.embedded import start
 
 KILLS = 10
@@ -84,7 +84,7 @@ def test_what_it_had_answered_and_forgot_is_handed_over_again(
                 valkey.start()
                 box.resting_until = 0.0
                 confirming.confirm(limit=10**6, after=timedelta(0))
-                forgotten += outbox.sweep(limit=10**6, settled=timedelta(0))
+                forgotten += sweeping.sweep(limit=10**6, settled=timedelta(0))
             confirming.confirm(limit=10**6, after=timedelta(0))
             [(left,)] = superuser.execute("select count(*) from core_outbox").fetchall()
             found = Counter(messages.decode(frame.message).id for frame in contents.waiting())

@@ -19,7 +19,7 @@ from throwaway import eventually, install
 from core.background.queue import contents
 from core.background.queue.leased import LEASE
 from core.background.tasks import enqueue
-from core.data import DEFAULT, acting_in, outbox, redis, unit
+from core.data import DEFAULT, acting_in, redis, sweeping, unit
 from core.ops.embedded import start
 from core.ops.processes import Process
 
@@ -73,7 +73,7 @@ def test_every_job_is_done_however_often_valkey_is_killed(
 
 def _all_done() -> bool:
     try:
-        outbox.sweep(settled=timedelta(0))
+        sweeping.sweep(settled=timedelta(0))
         return left() == 0
     except RedisError:
         return False

@@ -11,7 +11,7 @@ from flask import Flask
 from core.background.queue import delivery, lines, messages, settling
 from core.background.queue.leased import Leased, Settled
 from core.background.queue.running import attempt
-from core.data import confirming, outbox, redis
+from core.data import confirming, redis, sweeping
 
 
 def drain(app: Flask) -> int:
@@ -22,7 +22,7 @@ def drain(app: Flask) -> int:
     done = 0
     with app.app_context():
         while True:
-            outbox.sweep(settled=timedelta(0))
+            sweeping.sweep(settled=timedelta(0))
             taken = [frame for name in delivery.names() for frame in _ran(name, app)]
             if not taken:
                 confirming.confirm(after=timedelta(0))

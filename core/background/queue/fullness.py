@@ -18,7 +18,7 @@ from core.background.queue.frames import lane_of, tenant_of
 from core.background.queue.keys import Keys
 from core.background.queue.routes import names_on, route_of
 from core.config import BoardSettings
-from core.data import outbox, redis
+from core.data import redis, sweeping
 from core.data.envelopes import Envelope
 from core.data.holding import Hold, Holds
 
@@ -57,7 +57,7 @@ def holds_of_new() -> list[Hold]:
     now = time.monotonic()
     for place in [place for place, until in list(_behind.items()) if until <= now]:
         [hold] = _as_holds([place])
-        if outbox.is_left_to_sweep(hold):
+        if sweeping.is_left_to_sweep(hold):
             _behind[place] = now + FOR
         else:
             _behind.pop(place, None)
