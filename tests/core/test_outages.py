@@ -24,7 +24,7 @@ class BankAway(Exception):
     pass
 
 
-away = True
+away: bool | Exception = True
 did: list[int] = []
 
 
@@ -32,7 +32,7 @@ did: list[int] = []
 @public
 def charge(number: int) -> None:
     if away:
-        raise BankAway("no answer")
+        raise away if isinstance(away, Exception) else BankAway("no answer")
     did.append(number)
 
 
@@ -105,6 +105,43 @@ def test_while_one_tries_the_others_wait(queue: Leased, worker_app: Flask) -> No
     reopen(queue)
     other = Leased(redis.client(), "default", "two")
     assert [len(queue.step(5).taken), len(other.step(5).taken), len(queue.step(5).taken)] == [1, 0, 0]
+    assert 0 < told().closed_seconds <= 15, "they are told for how long at most"
+
+
+def test_whoever_finds_nothing_to_try_it_with_keeps_nobody_waiting(queue: Leased, worker_app: Flask) -> None:
+    for number in range(5):
+        enqueue("chores.charge", number=number)
+    work(queue, worker_app, 5)
+    queue.client.hset(queue.keys.stat, "open_until", 1)
+    assert queue.step(5).taken == [], "all are to come again later"
+    reopen(queue)
+    assert len(queue.step(5).taken) == 1
+
+
+def test_a_job_that_fails_for_a_reason_of_its_own_shows_that_the_service_is_back(
+    queue: Leased, worker_app: Flask
+) -> None:
+    global away
+    for number in range(8):
+        enqueue("chores.charge", number=number)
+    work(queue, worker_app, 5)
+    away = ValueError("the card has expired")
+    reopen(queue)
+    assert work(queue, worker_app, 8) == 1
+    assert told().closed_seconds == 0
+    assert work(queue, worker_app, 8) == 7
+
+
+def test_while_a_queue_is_closed_such_a_failure_does_not_open_it(queue: Leased, worker_app: Flask) -> None:
+    global away
+    for number in range(8):
+        enqueue("chores.charge", number=number)
+    late = queue.step(1).taken
+    work(queue, worker_app, 5)
+    away = ValueError("the card has expired")
+    done = [settling.effects_of(each, attempt(messages.decode(each.message), worker_app), "default") for each in late]
+    queue.step(0, [Settled.of(late[0], *done[0])])
+    assert told().closed_seconds > 0, "it may have begun before the service went"
 
 
 def test_a_success_between_keeps_it_open(queue: Leased, worker_app: Flask) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import msgspec
@@ -45,7 +44,9 @@ def figures(queue: str) -> QueueFigures:
     keys = Keys(queue)
     with store.pipeline(transaction=False) as pipe:
         pipe.time().zcard(keys.sched).zcard(keys.dead_at).hgetall(keys.stat).zrange(keys.procs, 0, -1, withscores=True)
-        (seconds, _), delayed, dead, stat, processes = pipe.execute()
+        pipe.pttl(keys.probe)
+        (seconds, micros), delayed, dead, stat, processes, probe = pipe.execute()
+    now = seconds + micros / 1e6
     active = sum(store.hlen(keys.leases(each.decode())) for each, _ in processes)
     count = {name.decode(): int(float(value)) for name, value in stat.items()}
     waiting = contents.waiting_count(store, keys)
@@ -61,8 +62,9 @@ def figures(queue: str) -> QueueFigures:
         count.get("retried", 0),
         count.get("stalled", 0),
         "paused" in count,
-        max(0.0, round(count.get("open_until", 0) / 1000 - time.time(), 1)),
-        sum(until > seconds * 1000 for _, until in processes),
+        # Over, one job tries whether the service is back: the others wait for what becomes of it.
+        max(0.0, round(max(count.get("open_until", 0) / 1000 - now, probe / 1000), 1)),
+        sum(until > now * 1000 for _, until in processes),
         _oldest(queue),
         waiting + delayed + active + count.get("completed", 0) + count.get("failed", 0),
         recent.wait if recent else Spread(),

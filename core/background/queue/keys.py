@@ -21,7 +21,7 @@ class Keys:
     -> times) how often a lease lapsed, ``dead`` and ``dead_at`` what nobody tries any more, ``stat`` counters and
     whether the queue is paused, ``ended`` counters by task, ``times`` those of an hour, ``done`` and ``failed`` the
     last records. Of a job that is followed, ``story`` (stream) are its events and ``facts`` (hash) its state; of a
-    group, ``group`` (hash) counts its members.
+    group, ``group`` (hash) counts its members. While ``probe`` lives, one job tries whether an outside service is back.
     """
 
     def __init__(self, queue: str) -> None:
@@ -63,5 +63,5 @@ class Keys:
 
 
 NAMED = frozenset(
-    "sched turns next gated gate_lengths rate_lengths procs stalls dead dead_at stat ended done failed".split()
+    "sched turns next gated gate_lengths rate_lengths procs stalls dead dead_at stat ended done failed probe".split()
 )

@@ -88,7 +88,7 @@ local LEASES, process, wanted = P .. 'p:' .. ARGV[1], ARGV[1], tonumber(ARGV[3])
 redis.call('HDEL', STALLS, '')
 local known = redis.call('ZSCORE', PROCS, process)
 
-local at, done, failed, lost, given_back = 6, {}, {}, {}, false
+local at, done, failed, lost, given_back, answered = 6, {}, {}, {}, false, false
 while at <= #ARGV do
   local nonce, effects = ARGV[at], tonumber(ARGV[at + 1])
   local mine = redis.call('HDEL', LEASES, nonce) == 1
@@ -118,6 +118,7 @@ while at <= #ARGV do
     elseif what == 'dead' then
       redis.call('HSET', DEAD, first, second)
       redis.call('ZADD', DEAD_AT, now, first)
+    elseif what == 'answered' then answered = true
     elseif what == 'trip' then
       -- Its outside service is away. After so many in a row the queue is closed for a while, each time for longer.
       local row, open = redis.call('HINCRBY', STAT, 'row', 1), redis.call('HGET', STAT, 'open_until')
@@ -149,14 +150,15 @@ if #due > 0 then
   if redis.call('EXISTS', SCHED) == 0 then redis.call('DEL', RATE_LENGTHS) end
 end
 
-local state = redis.call('HMGET', STAT, 'paused', 'row', 'trips', 'open_until', 'turn')
+local state, tries = redis.call('HMGET', STAT, 'paused', 'row', 'trips', 'open_until', 'turn'), false
 if state[3] then
-  if well then
+  local over = tonumber(state[4]) <= now
+  if well or (over and answered) then
     redis.call('HDEL', STAT, 'row', 'trips', 'open_until')
     redis.call('DEL', P .. 'probe')
-  elseif wanted > 0 and tonumber(state[4]) <= now then
+  elseif wanted > 0 and over and redis.call('EXISTS', P .. 'probe') == 0 then
     -- One tries whether it is back; the others wait for what becomes of that.
-    wanted = redis.call('SET', P .. 'probe', process, 'NX', 'PX', 15000) and 1 or 0
+    wanted, tries = 1, true
   else
     wanted = 0
   end
@@ -214,6 +216,7 @@ while #taken < wanted and tried < 200 do
   for _, frame in ipairs(found) do lease(frame, false) end
 end
 if #taken > 0 then redis.call('HSET', STAT, 'turn', turn) end
+if #taken > 0 and tries then redis.call('SET', P .. 'probe', process, 'PX', 15000) end
 
 local soon = redis.call('ZRANGE', SCHED, 0, 0, 'WITHSCORES')[2]
 local rest = wanted > 0 and redis.call('LLEN', NEXT) + redis.call('ZCARD', TURNS) or 0

@@ -101,15 +101,21 @@ def _told(outcome: Outcome) -> list[Effect]:
 def _moved(taken: Frame, outcome: Outcome) -> list[Effect]:
     told, counted = msgspec.json.encode(_record(outcome)), _counted(taken, outcome)
     if outcome.again is not None:
-        trip = [("trip", TRIP_AFTER, CLOSED_FOR * 1000)] if outcome.what == "outage" else []
         return [
-            *trip,
+            *_breaker(outcome),
             ("put", due(outcome.again), framed(outcome.again, route_of(outcome.envelope.name))),
             ("count", "retried" if outcome.what == "retry" else outcome.what, 1),
         ]
     if outcome.what == "failed":
-        return _failed(taken, outcome, told, counted)
+        return [*_breaker(outcome), *_failed(taken, outcome, told, counted)]
     return [*_free(outcome), ("done", counted, told)]
+
+
+def _breaker(outcome: Outcome) -> list[Effect]:
+    """An outside service that is away closes the queue; a job that fails for another reason shows that it is back."""
+    if outcome.what == "outage":
+        return [("trip", TRIP_AFTER, CLOSED_FOR * 1000)]
+    return [("answered", "", "")] if outcome.what in ("retry", "failed") and outcome.error else []
 
 
 def _failed(taken: Frame, outcome: Outcome, told: bytes, counted: str) -> list[Effect]:
