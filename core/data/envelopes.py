@@ -63,7 +63,11 @@ class Then(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One job on its way: what to run with which payload, and in whose name. ``due_at`` means not before."""
+    """One job on its way: what to run with which payload, and in whose name. ``due_at`` means not before.
+
+    ``waits`` says since when it waits for something that is away, in seconds of Unix time, and ``unknown`` how many
+    workers in a row did not know its task: neither counts as an attempt.
+    """
 
     id: UUID
     kind: Kind
@@ -75,6 +79,8 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     due_at: datetime | None = None
     attempt: int = 1
     then: Then | None = None
+    waits: float = 0.0
+    unknown: int = 0
 
 
 class Handed(NamedTuple):

@@ -60,7 +60,13 @@ class OutboxRow(db.Model):  # type: ignore[name-defined]
 
     __tablename__ = "core_outbox"
     __table_args__ = (
-        sa.Index("ix_core_outbox_due_at", "due_at"),
+        # For the sweep, which takes what has been due for longest, and for whoever confirms what was handed over.
+        sa.Index(
+            "ix_core_outbox_next",
+            sa.text("coalesce(due_at, created_at)"),
+            "id",
+            postgresql_where=sa.text("handed_at is null"),
+        ),
         sa.Index("ix_core_outbox_handed_at", "handed_at", postgresql_where=sa.text("handed_at is not null")),
     )
 
@@ -227,4 +233,5 @@ def is_away(exc: Exception) -> bool:
 
 
 def brief(exc: Exception) -> str:
-    return f"{type(exc).__name__}: {exc}"
+    """Scrubbed before it is cut: half a secret would no longer look like one."""
+    return telemetry.scrub(f"{type(exc).__name__}: {exc}"[:4000])[:500]

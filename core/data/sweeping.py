@@ -40,7 +40,7 @@ def sweep(limit: int = 500, settled: timedelta | None = None) -> int:
             sa.select(OutboxRow)
             .where(_is_for_sweep(now, SETTLED if settled is None else settled))
             .where(*(hold.spares(OutboxRow) for hold in box.holds.of_sweep(())))
-            .order_by(OutboxRow.created_at, OutboxRow.id)
+            .order_by(sa.func.coalesce(OutboxRow.due_at, OutboxRow.created_at), OutboxRow.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
@@ -57,8 +57,8 @@ def is_left_to_sweep(hold: Hold) -> bool:
 
 
 def _is_for_sweep(now: datetime, settled: timedelta) -> sa.ColumnElement[bool]:
-    due = sa.or_(OutboxRow.due_at.is_(None), OutboxRow.due_at <= now + LOOK_AHEAD)
-    return sa.and_(OutboxRow.handed_at.is_(None), OutboxRow.created_at <= now - settled, due)
+    due = sa.func.coalesce(OutboxRow.due_at, OutboxRow.created_at) <= now + LOOK_AHEAD
+    return sa.and_(OutboxRow.handed_at.is_(None), due, OutboxRow.created_at <= now - settled)
 
 
 def _taken(box: Outbox, seen: Sequence[OutboxRow]) -> list[UUID]:
@@ -95,7 +95,7 @@ def _read(row: OutboxRow) -> Envelope | None:
 def _put_off(row: OutboxRow, exc: Exception) -> None:
     """It waits longer each time, for it may well be the same the next time."""
     row.attempts += 1
-    row.last_error = outbox.brief(exc)[:500]
+    row.last_error = outbox.brief(exc)
     row.due_at = utcnow() + LOOK_AHEAD + timedelta(seconds=min(10 * 2**row.attempts, 3600))
     facts = {"job": str(row.id), "task": row.name, "reason": row.last_error}
     log.error("a job cannot be handed over", extra=facts)

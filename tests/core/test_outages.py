@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from types import ModuleType
 from typing import Any
+from uuid import UUID
 
+import msgspec
 import pytest
 from flask import Flask
 
@@ -15,7 +18,8 @@ from core.background.queue.figures import QueueFigures
 from core.background.queue.leased import Leased, Settled
 from core.background.queue.running import attempt
 from core.background.tasks import Tasks
-from core.data import redis
+from core.data import DEFAULT, new_id, redis, utcnow
+from core.data.outbox import Envelope
 from core.errors import BootError
 from core.trust import public
 
@@ -154,22 +158,21 @@ def test_a_success_between_keeps_it_open(queue: Leased, worker_app: Flask) -> No
     assert told().closed_seconds == 0
 
 
-def test_after_a_day_such_attempts_count(worker_app: Flask) -> None:
-    from datetime import timedelta
-    from uuid import UUID
-
-    import msgspec
-
-    from core.data import DEFAULT, new_id
-    from core.data.models import utcnow
-    from core.data.outbox import Envelope
-
-    long_ago = int((utcnow() - timedelta(days=2)).timestamp() * 1000) << 80
-    old = UUID(int=new_id().int & ((1 << 80) - 1) | long_ago)
-    job = Envelope(old, "task", "chores.charge", {"number": 1}, DEFAULT.id)
+@pytest.mark.parametrize("born", [timedelta(0), timedelta(days=9)], ids=["now", "long ago"])
+def test_once_it_has_waited_for_a_day_such_attempts_count(worker_app: Flask, born: timedelta) -> None:
+    """Since it first met the outage: it may have been enqueued days ago, to come now."""
+    milliseconds = int((utcnow() - born).timestamp() * 1000) << 80
+    id = UUID(int=new_id().int & ((1 << 80) - 1) | milliseconds)
+    job = Envelope(id, "task", "chores.charge", {"number": 1}, DEFAULT.id)
     with worker_app.app_context():
-        assert attempt(job, worker_app).what == "retry"
-        assert attempt(msgspec.structs.replace(job, attempt=2), worker_app).what == "failed"
+        first = attempt(job, worker_app)
+        assert (first.what, first.again and first.again.attempt) == ("outage", 1)
+        waits = msgspec.structs.replace(first.again, waits=first.again.waits - 86_000)  # type: ignore[type-var, union-attr]
+        assert attempt(waits, worker_app).what == "outage"
+        waits = msgspec.structs.replace(waits, waits=waits.waits - 1_000)
+        second = attempt(waits, worker_app)
+        assert (second.what, second.again and (second.again.attempt, second.again.waits)) == ("retry", (2, 0.0))
+        assert attempt(msgspec.structs.replace(waits, attempt=2), worker_app).what == "failed"
 
 
 @pytest.mark.parametrize("outage", [(5,), (BaseException,), BankAway])

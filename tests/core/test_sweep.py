@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 from handover import NOW, Deliverer, delivering, leave, put, rows, waiting
 from redis.exceptions import ConnectionError as RedisAway
@@ -53,13 +54,14 @@ def test_a_job_of_the_board_itself_needs_no_tenant(board: Flask, superuser: psyc
 def test_a_row_that_cannot_be_handed_over_keeps_the_reason_and_holds_up_nobody(
     deliverer: Deliverer, superuser: psycopg.Connection[Any]
 ) -> None:
-    deliverer.refuse = lambda envelope: ValueError("poison") if envelope.name == "shelf.bad" else None
+    poison = ValueError("poison of postgres://bob:hunter2-long@db/one")
+    deliverer.refuse = lambda envelope: poison if envelope.name == "shelf.bad" else None
     for name in ("shelf.one", "shelf.bad", "shelf.two"):
         put(name)
     assert sweeping.sweep(settled=NOW) == 3
     assert deliverer.names[1:] == [["shelf.one"], ["shelf.bad"], ["shelf.two"]]
     [(_, name, attempts, error, due_at, _)] = rows(superuser)
-    assert (name, attempts, error) == ("shelf.bad", 1, "ValueError: poison")
+    assert (name, attempts, error) == ("shelf.bad", 1, "ValueError: poison of postgres://bob:[hidden]@db/one")
     assert due_at > utcnow()
     assert sweeping.sweep(settled=NOW) == 0, "it waits longer each time"
 
@@ -154,3 +156,28 @@ def test_a_job_that_was_left_keeps_its_attempt_its_principal_and_its_request(ctx
     leave(sent)
     assert sweeping.sweep(settled=NOW) == 1
     assert waiting() == [sent]
+
+
+def test_a_sweep_looks_at_what_is_next_and_not_at_all_that_waits(
+    ctx: Flask, superuser: psycopg.Connection[Any]
+) -> None:
+    superuser.execute(
+        "insert into core_outbox (id, tenant_id, kind, name, payload, context, created_at, due_at, attempts)"
+        " select gen_random_uuid(), null, 'task', 'shelf.count', '{}', '{}', now(), now() + i * interval '1 minute', 0"
+        " from generate_series(1, 20000) i"
+    )
+    superuser.execute("analyze core_outbox")
+    seen: list[str] = []
+
+    def note(conn: Any, cursor: Any, statement: str, parameters: Any, *more: Any) -> None:
+        if "FROM core_outbox" in statement and statement.startswith("SELECT"):
+            told = superuser.execute("explain " + statement, parameters).fetchall()
+            seen.append("\n".join(line for (line,) in told))
+
+    sa.event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        assert sweeping.sweep(settled=NOW) == 0
+    finally:
+        sa.event.remove(db.engine, "before_cursor_execute", note)
+    [plan] = seen
+    assert "ix_core_outbox_next" in plan and "Sort" not in plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,6 +21,7 @@ from throwaway import eventually
 
 from core import telemetry
 from core.background.chains import step
+from core.background.queue import running
 from core.background.queue.sizes import STANDARD
 from core.background.tasks import enqueue, enqueue_in, enqueue_many, perform, task
 from core.contracts import ANONYMOUS, SYSTEM, Principal
@@ -264,19 +266,46 @@ def test_while_a_store_is_away_attempts_do_not_count(chores: Chores) -> None:
         assert again is not None and again.due_at is not None
         assert again.attempt == 1
         assert 4 < (again.due_at - utcnow()).total_seconds() < 8
-    old = UUID(int=new_id().int - (2 * 86_400_000 << 80))
-    envelope = Envelope(old, "task", "chores.needs", {"what": "redis"}, DEFAULT.id)
+    envelope = Envelope(new_id(), "task", "chores.needs", {"what": "redis"}, DEFAULT.id, waits=time.time() - 90_000)
     assert perform(envelope, chores.app) is None, "not for ever"
 
 
 def test_a_task_that_this_worker_does_not_know_waits_for_one_that_does(
     chores: Chores, caplog: pytest.LogCaptureFixture
 ) -> None:
-    again = chores.perform("chores.of_the_next_release")
-    assert again is not None
-    assert again.attempt == 2
-    assert chores.perform("chores.of_the_next_release", attempt=9) is None
+    again: Envelope | None = Envelope(new_id(), "task", "chores.of_the_next_release", {}, DEFAULT.id)
+    for times in range(1, 9):
+        assert again is not None
+        again = perform(again, chores.app)
+        assert again is not None and (again.attempt, again.unknown) == (1, times), "that counts as no attempt"
+        assert again.due_at is not None
+        assert 2.0**times < (again.due_at - utcnow()).total_seconds() < 2.0**times * 3
+    assert again is not None and perform(again, chores.app) is None
     assert "no worker knows its task" in caplog.text
+
+
+def test_one_who_knows_it_begins_to_count_anew(chores: Chores) -> None:
+    @task(retries=1)
+    @public
+    def fails() -> None:
+        raise RuntimeError("no")
+
+    chores.add(fails)
+    met = Envelope(new_id(), "task", "chores.fails", {}, DEFAULT.id, unknown=5, waits=time.time())
+    again = perform(met, chores.app)
+    assert again is not None and (again.attempt, again.unknown, again.waits) == (2, 0, 0.0)
+
+
+@pytest.mark.parametrize("pad", [0, 440, 460, 480])
+def test_an_error_is_scrubbed_before_it_is_cut(chores: Chores, pad: int) -> None:
+    @task(retries=0)
+    @public
+    def leak() -> None:
+        raise RuntimeError(f"{'x' * pad} postgres://bob:hunter2-very-long-password@db/one")
+
+    chores.add(leak)
+    outcome = running.attempt(Envelope(new_id(), "task", "chores.leak", {}, DEFAULT.id), chores.app)
+    assert outcome.error and "hunter2" not in outcome.error and len(outcome.error) <= 500
 
 
 def test_outcomes_are_counted(chores: Chores) -> None:

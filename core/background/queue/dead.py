@@ -75,7 +75,7 @@ def replay(found: DeadLetter) -> bool:
     """Put it on its queue again; whether it was still there. ``ValueError`` for what could not be read."""
     if found.envelope is None:
         raise ValueError("it is no message of ours and can only be thrown away")
-    again = msgspec.structs.replace(found.envelope, attempt=1, due_at=None)
+    again = msgspec.structs.replace(found.envelope, attempt=1, due_at=None, waits=0.0, unknown=0)
     route = route_of(again.name)
     # Where it lies on another queue than its task's, it is passed on, and keeps its twins away from then.
     key = twins.key_of(again, route) if route.queue == found.queue else ""

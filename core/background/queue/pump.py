@@ -182,7 +182,7 @@ class Pump:
             log.exception("a step was refused", extra={"queue": self.queue.name})
             time.sleep(1)
             return
-        except Exception:  # a worker that lives and takes nothing would be missed by nobody
+        except BaseException:  # a worker that lives and takes nothing would be missed by nobody
             log.exception("a step failed; what it has taken is adopted", extra={"queue": self.queue.name})
             self.away = True
             time.sleep(1)
@@ -199,7 +199,7 @@ class Pump:
         wanted = self._wanted()
         try:
             step = self.queue.step(wanted, sent)
-        except RedisError:
+        except BaseException:
             self._settled.extendleft(reversed(sent))
             raise
         for each in sent:

@@ -8,18 +8,18 @@ import time
 from contextlib import nullcontext
 from contextvars import Context
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from flask import Flask, current_app
 
 from core import telemetry
 from core.background.job import BadResult, LeaseLost, answered, begun, run_as
-from core.background.queue import chaining, lines, messages
+from core.background.queue import chaining, lines
 from core.background.queue.groups import NoResults
 from core.background.queue.stories import Held
 from core.background.queue.timeouts import in_loop, limit
-from core.background.queue.words import legible
+from core.background.queue.words import fit
 from core.contracts import TenantDirectory, service
 from core.data.faults import as_refusal
 from core.data.models import utcnow
@@ -49,7 +49,7 @@ OUTAGE_DELAY = 5.0
 OUTAGE_PATIENCE = timedelta(days=1)
 """How long a job waits for a store that is away before such attempts count like any other."""
 AWAY = (DATABASE_UNAVAILABLE, REDIS_UNAVAILABLE, DOCUMENTS_UNAVAILABLE, MIGRATIONS_PENDING)
-UNKNOWN_ATTEMPTS = 8
+UNKNOWN_TIMES = 8
 """A worker of the old release may meet a task of the new one: over some ten minutes it leaves the job to others."""
 
 
@@ -136,7 +136,7 @@ def said(exc: BaseException) -> str:
         words = str(exc)
     except Exception:
         words = "(it cannot be printed)"
-    return legible(f"{type(exc).__name__}: {words}"[:LONGEST_ERROR])
+    return fit(f"{type(exc).__name__}: {words}", LONGEST_ERROR)
 
 
 def _told(
@@ -169,9 +169,10 @@ def task_of(envelope: Envelope) -> Task | None:
 
 
 def _unknown(envelope: Envelope) -> tuple[str, Envelope | None]:
-    if envelope.attempt <= UNKNOWN_ATTEMPTS:
+    if envelope.unknown < UNKNOWN_TIMES:
         log.warning("job waits: no such task in this worker", extra=lines.facts(envelope))
-        return "retry", _again(envelope, 2.0 * 2**envelope.attempt)
+        unknown = envelope.unknown + 1
+        return "retry", _later(envelope, 2.0 * 2**unknown, unknown=unknown)
     log.error("job failed: no worker knows its task; is its plugin switched off?", extra=lines.facts(envelope))
     return "failed", None
 
@@ -203,17 +204,20 @@ def _may(task: Task, envelope: Envelope, arguments: msgspec.Struct) -> None:
 def _after_failure(envelope: Envelope, exc: BaseException) -> tuple[str, Envelope | None]:
     facts = {**lines.facts(envelope), "reason": said(exc)}
     refusal = exc if isinstance(exc, Refused) else as_refusal(exc)
-    if refusal is not None and refusal.code in AWAY and timedelta(seconds=messages.age(envelope)) < OUTAGE_PATIENCE:
+    now = time.time()
+    since = envelope.waits or now
+    patient = now - since < OUTAGE_PATIENCE.total_seconds()
+    if patient and refusal is not None and refusal.code in AWAY:
         log.warning("job waits: a store is away", extra=facts)
-        return "waiting", _later(envelope, envelope.attempt, OUTAGE_DELAY)
-    if isinstance(exc, NotBegun) and timedelta(seconds=messages.age(envelope)) < OUTAGE_PATIENCE:
+        return "waiting", _later(envelope, OUTAGE_DELAY, waits=since)
+    if patient and isinstance(exc, NotBegun):
         log.warning("job waits: no process can be had for it", extra=facts)
-        return "waiting", _later(envelope, envelope.attempt, OUTAGE_DELAY)
+        return "waiting", _later(envelope, OUTAGE_DELAY, waits=since)
     task = task_of(envelope)
     assert task is not None
-    if isinstance(exc, task.policy.outage) and timedelta(seconds=messages.age(envelope)) < OUTAGE_PATIENCE:
+    if patient and isinstance(exc, task.policy.outage):
         log.warning("job waits: an outside service is away", extra=facts)
-        return "outage", _later(envelope, envelope.attempt, OUTAGE_DELAY)
+        return "outage", _later(envelope, OUTAGE_DELAY, waits=since)
     if _final(task.policy, envelope.attempt, exc, refusal):
         log.error("job failed", extra=facts, exc_info=exc)
         return "failed", None
@@ -236,10 +240,10 @@ def _final(policy: Policy, attempt: int, exc: BaseException, refusal: Refused | 
 
 
 def _again(envelope: Envelope, delay: float) -> Envelope:
-    return _later(envelope, envelope.attempt + 1, min(delay, LONGEST_DELAY))
+    return _later(envelope, min(delay, LONGEST_DELAY), attempt=envelope.attempt + 1)
 
 
-def _later(envelope: Envelope, attempt: int, delay: float) -> Envelope:
+def _later(envelope: Envelope, delay: float, **more: Any) -> Envelope:
     """Up to half as much again is added, so that jobs that failed together do not all come back together."""
     due = utcnow() + timedelta(seconds=delay * random.uniform(1.0, 1.5))
-    return msgspec.structs.replace(envelope, attempt=attempt, due_at=due)
+    return msgspec.structs.replace(envelope, due_at=due, **{"waits": 0.0, "unknown": 0, **more})
