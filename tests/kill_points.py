@@ -165,7 +165,7 @@ def done() -> Counter[int]:
 def nothing_is_left() -> bool:
     """Not a job, a lease, or a seat at a gate."""
     store: Any = redis.client()
-    places = (b"p", b"g", b"w", b"z", b"gate_lengths", b"rate_lengths")
+    places = (b"p", b"g", b"f", b"w", b"z", b"gate_lengths", b"passes", b"passed", b"unserved")
     held = [key for key in store.keys("pb:q:{default}:*") if key.split(b":")[3] in places]
     now = figures("default")
     assert (now.waiting, now.delayed, now.active, now.workers) == (0, 0, 0, 0)

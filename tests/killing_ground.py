@@ -103,7 +103,7 @@ def is_any_left(queue: str) -> bool:
         found = {key.split(b":")[3] for key in store.keys(f"pb:q:{{{queue}}}:*")}
     except RedisError:
         return True
-    return bool(found & {b"sched", b"next", b"w", b"z", b"g", b"p"})
+    return bool(found & {b"sched", b"f", b"w", b"z", b"g", b"p"})
 
 
 def leaving_worker(app: Flask, order: dict[str, Any]) -> None:

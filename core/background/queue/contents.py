@@ -14,13 +14,13 @@ BATCH = 500
 
 
 def waiting(queue: str = DEFAULT, lane: str | None = None) -> Iterator[Frame]:
-    """What may be taken: what a gate let through, then each tenant's in its order, whoever's turn is next first; then
-    what waits at gates. With ``lane``, of that tenant alone."""
+    """What may be taken: each tenant's in its order, whoever's turn is next first; then what waits at gates. With
+    ``lane``, of that tenant alone."""
     store: Any = redis.client()
     keys = Keys(queue)
-    yield from _of(lane, _listed(store, keys.next))
     lanes = [each.decode() for each in store.zrange(keys.turns, 0, -1)]
     for one in lanes if lane is None else [lane]:
+        yield from _listed(store, keys.first(one))
         ranked = [(member[RANKED:], score) for member, score in store.zrange(keys.ranked(one), 0, -1, withscores=True)]
         yield from (Frame.read(raw) for raw, score in ranked if score < 0)
         yield from _listed(store, keys.lane(one))
@@ -33,9 +33,8 @@ def waiting_count(store: Any, keys: Keys) -> int:
     lanes = [each.decode() for each in store.zrange(keys.turns, 0, -1)]
     gates = [each.decode() for each in store.smembers(keys.gated)]
     with store.pipeline(transaction=False) as pipe:
-        pipe.llen(keys.next)
         for lane in lanes:
-            pipe.llen(keys.lane(lane)).zcard(keys.ranked(lane))
+            pipe.llen(keys.first(lane)).llen(keys.lane(lane)).zcard(keys.ranked(lane))
         for gate in gates:
             pipe.llen(keys.at_gate(gate))
         return sum(pipe.execute())

@@ -87,10 +87,10 @@ def _look(places: Set[Place]) -> set[Place]:
         with redis.client().pipeline(transaction=False) as pipe:
             for queue, tenant in places:
                 keys, lane = Keys(queue), lane_of(tenant)
+                pipe.llen(keys.first(lane))
                 pipe.llen(keys.lane(lane))
                 pipe.zcard(keys.ranked(lane))
                 pipe.hget(keys.gate_lengths, lane)
-                pipe.hget(keys.rate_lengths, lane)
             found = [int(many or 0) for many in pipe.execute()]
     except Exception:  # it is away, as whoever hands jobs over will notice
         return set()

@@ -2,7 +2,7 @@
 
     @task(limits=(AtOnce(1, by=("account_id",)), Rate(100, per=60)))
 
-Jobs that must wait take no hand: they wait in Redis, those of an ``AtOnce`` in their order.
+Jobs that must wait take no hand: they wait in Redis, in their order.
 """
 
 from __future__ import annotations

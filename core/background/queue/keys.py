@@ -13,10 +13,10 @@ OF_HUEY = re.compile(r"huey\.[A-Za-z0-9_.-]{1,64}")
 class Keys:
     """The keys of one queue.
 
-    ``lane`` (list) and ``ranked`` (sorted set, by minus the priority) hold what may be taken of one tenant, ``turns``
-    (sorted set) the tenants that have something there, ``next`` what a gate let through, ``gated`` the gates at which
-    something waits, in ``at_gate``; ``sched`` (by millisecond) what is not due; ``gate_lengths`` and ``rate_lengths``
-    (hash: lane -> how many) count what waits at gates, and what is not due of tasks with a rate; ``procs`` the
+    ``lane`` (list) and ``ranked`` (sorted set, by minus the priority) hold what may be taken of one tenant, ``first``
+    (list) what goes before that, ``turns`` (sorted set) the tenants that have something there; ``gated`` the gates at
+    which something waits, in ``at_gate``, and ``gate_lengths`` (hash: lane -> how many) counts that; ``sched`` (by
+    millisecond) what is not due; ``procs`` the
     processes by when their leases lapse, ``leases`` (hash: nonce -> frame) what each has taken; ``stalls`` (hash: nonce
     -> times) how often a lease lapsed, ``dead`` and ``dead_at`` what nobody tries any more, ``stat`` counters and
     whether the queue is paused, ``ended`` counters by task, ``times`` those of an hour, ``done`` and ``failed`` the
@@ -38,6 +38,9 @@ class Keys:
 
     def lane(self, lane: str) -> str:
         return f"{self.prefix}w:{lane}"
+
+    def first(self, lane: str) -> str:
+        return f"{self.prefix}f:{lane}"
 
     def ranked(self, lane: str) -> str:
         return f"{self.prefix}z:{lane}"
@@ -62,6 +65,4 @@ class Keys:
         return f"{self.prefix}t:{hour}"
 
 
-NAMED = frozenset(
-    "sched turns next gated gate_lengths rate_lengths procs stalls dead dead_at stat ended done failed probe".split()
-)
+NAMED = frozenset("sched turns gated gate_lengths procs stalls dead dead_at stat ended done failed probe".split())

@@ -44,8 +44,9 @@ class Settled(NamedTuple):
 
     @classmethod
     def of(cls, frame: Frame, *effects: Effect, told: Told | None = None) -> Settled:
-        """It also leaves the gates that it has passed."""
-        return cls(frame.nonce, (("leave", "", frame.head), *effects) if frame.gated else effects, told)
+        """It also leaves the gates that it has passed, unless it goes back."""
+        stays = not frame.gated or any(what == "back" for what, *_ in effects)
+        return cls(frame.nonce, effects if stays else (("leave", "", frame.head), *effects), told)
 
 
 class Step(NamedTuple):

@@ -8,10 +8,9 @@ head, a colon, and the message itself, which nothing here reads. The head is the
 idle comes in ahead of the others by at most ``CREDIT`` jobs, so a tenant with a million jobs holds nobody up. Within a
 lane the higher priority goes first, and of equals the first.
 
-**Gates.** ``c`` lets so many with the same key run at once; who must wait does so at the gate, in order, and whoever
-leaves seats the next. ``r`` lets so many start in any so many milliseconds; who must wait goes to the schedule. Of each
-lane it is counted how many wait so, which ``PUSH`` adds to those in the lane; older releases do not count, so what they
-have left wrong is forgotten as soon as nothing waits.
+**Gates.** ``c`` lets so many with the same key run at once, ``r`` so many start in any so many milliseconds
+(``lua_gates.py``). Of each lane it is counted how many wait so, which ``PUSH`` adds to those in the lane; should the
+count ever be wrong, that is forgotten as soon as nothing waits.
 
 **Stories.** A job that is followed says so in its head, ``;s0=<id>``. What happens to it goes to a stream, and what
 that makes of its state to a hash beside it; both are gone some time after its end.
@@ -28,8 +27,8 @@ KEPT, KEPT_ENDED = 30 * 86_400, 86_400
 BASE = f"""
 local P = KEYS[1]
 local SCHED, TURNS, IDLE, PROCS, STALLS = P .. 'sched', P .. 'turns', P .. 'idle', P .. 'procs', P .. 'stalls'
-local STAT, DEAD, DEAD_AT, NEXT, GATED = P .. 'stat', P .. 'dead', P .. 'dead_at', P .. 'next', P .. 'gated'
-local GATE_LENGTHS, RATE_LENGTHS = P .. 'gate_lengths', P .. 'rate_lengths'
+local STAT, DEAD, DEAD_AT = P .. 'stat', P .. 'dead', P .. 'dead_at'
+local GATED, GATE_LENGTHS = P .. 'gated', P .. 'gate_lengths'
 local CREDIT = {CREDIT}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -56,7 +55,14 @@ local function enter(lane)
   redis.call('ZREM', IDLE, lane)
 end
 
--- Of equal priority the first goes first: what is added gets the next number, what comes back a low one.
+-- Before all others of its lane.
+local function first(frame, back)
+  local lane = lane_of(head_of(frame))
+  redis.call(back and 'LPUSH' or 'RPUSH', P .. 'f:' .. lane, frame)
+  enter(lane)
+end
+
+-- Of equal priority the first goes first: what is added gets the next number, what comes back one below all others.
 local function offer(frame, back)
   local head = head_of(frame)
   local lane = lane_of(head)
@@ -65,7 +71,7 @@ local function offer(frame, back)
     if redis.call(back and 'LPUSH' or 'RPUSH', P .. 'w:' .. lane, frame) > 1 then return end
   else
     local number = redis.call('HINCRBY', STAT, 'sequence', 1)
-    local member = string.format(back and '0%015d' or '1%015d', number) .. frame
+    local member = (back and string.format('0%015d', 1e15 - 1 - number) or string.format('1%015d', number)) .. frame
     redis.call('ZADD', P .. 'z:' .. lane, -priority, member)
   end
   enter(lane)
@@ -76,14 +82,8 @@ local function count(lengths, frame, by)
   if redis.call('HINCRBY', lengths, lane, by) <= 0 then redis.call('HDEL', lengths, lane) end
 end
 
-local function schedule(due, frame)
-  if redis.call('ZADD', SCHED, due, frame) == 1 and string.find(head_of(frame), ';r', 1, true) then
-    count(RATE_LENGTHS, frame, 1)
-  end
-end
-
 local function place(due, frame)
-  if tonumber(due) > now then schedule(due, frame) else offer(frame, false) end
+  if tonumber(due) > now then redis.call('ZADD', SCHED, due, frame) else offer(frame, false) end
 end
 """
 

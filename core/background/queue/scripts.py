@@ -52,7 +52,7 @@ end
 
 for lane in pairs(lanes) do
   local many = redis.call('LLEN', P .. 'w:' .. lane) + redis.call('ZCARD', P .. 'z:' .. lane)
-  for _, lengths in ipairs({GATE_LENGTHS, RATE_LENGTHS}) do many = many + (redis.call('HGET', lengths, lane) or 0) end
+  many = many + redis.call('LLEN', P .. 'f:' .. lane) + (redis.call('HGET', GATE_LENGTHS, lane) or 0)
   if many >= tonumber(ARGV[1]) then full[#full + 1] = lane end
 end
 
@@ -105,7 +105,7 @@ while at <= #ARGV do
       -- Somebody else has it by now, and will do what follows.
     elseif what == 'leave' then leave(nonce, second)
     elseif what == 'back' then
-      offer(second, true)
+      give_back(second)
       tell_stalled(head_of(second))
       given_back = true
     elseif what == 'tell' then tell(first, event(second))
@@ -141,14 +141,9 @@ local well = #done > 0
 redis.call('ZADD', PROCS, now + ARGV[2], process)
 
 local due = redis.call('ZRANGEBYSCORE', SCHED, '-inf', now, 'LIMIT', 0, 128)
-for _, frame in ipairs(due) do
-  offer(frame, false)
-  if string.find(head_of(frame), ';r', 1, true) then count(RATE_LENGTHS, frame, -1) end
-end
-if #due > 0 then
-  redis.call('ZREM', SCHED, unpack(due))
-  if redis.call('EXISTS', SCHED) == 0 then redis.call('DEL', RATE_LENGTHS) end
-end
+for _, frame in ipairs(due) do offer(frame, false) end
+if #due > 0 then redis.call('ZREM', SCHED, unpack(due)) end
+serve_more()
 
 local state, tries = redis.call('HMGET', STAT, 'paused', 'row', 'trips', 'open_until', 'turn'), false
 if state[3] then
@@ -168,8 +163,8 @@ end
 if state[1] then wanted = 0 end
 
 local taken, tried = {}, 0
-local function lease(frame, seated)
-  if admit(frame, seated) then
+local function lease(frame, was_first)
+  if admit(frame, was_first) then
     redis.call('HSET', LEASES, string.sub(frame, 1, 16), frame)
     taken[#taken + 1] = frame
   else
@@ -183,29 +178,28 @@ local function ranked(key, low, high, many, found)
     found[#found + 1] = string.sub(member, 17)
   end
 end
--- At most so many of a lane, and how many it has left.
+-- At most so many of a lane, how many of them were first in it, and how many it has left.
 local function next_of(lane, many)
-  local plain, prio, found = P .. 'w:' .. lane, P .. 'z:' .. lane, {}
+  local ahead, plain, prio = P .. 'f:' .. lane, P .. 'w:' .. lane, P .. 'z:' .. lane
+  local found = redis.call('LPOP', ahead, many) or {}
+  local firsts = #found
   local any = redis.call('ZCARD', prio) > 0
-  if any then ranked(prio, '-inf', '(0', many, found) end
+  if any then ranked(prio, '-inf', '(0', many - #found, found) end
   if #found < many then
     for _, frame in ipairs(redis.call('LPOP', plain, many - #found) or {}) do found[#found + 1] = frame end
   end
   if any then ranked(prio, '(0', '+inf', many - #found, found) end
-  return found, redis.call('LLEN', plain) + (any and redis.call('ZCARD', prio) or 0)
+  local left = redis.call('LLEN', ahead) + redis.call('LLEN', plain) + (any and redis.call('ZCARD', prio) or 0)
+  return found, firsts, left
 end
-while #taken < wanted do
-  local frame = redis.call('LPOP', NEXT)
-  if not frame then break end
-  lease(frame, true)
-end
+if wanted > 0 then let_through(wanted) end
 local turn = tonumber(state[5] or 0)
 while #taken < wanted and tried < 200 do
   local lanes = redis.call('ZRANGE', TURNS, 0, 1, 'WITHSCORES')
   if not lanes[1] then break end
   local lane, used, many = lanes[1], tonumber(lanes[2]), wanted - #taken
   if lanes[3] then many = math.min(many, math.floor(lanes[4] - used) + 1) end
-  local found, left = next_of(lane, many)
+  local found, firsts, left = next_of(lane, many)
   turn = math.max(turn, used + #found)
   if left > 0 then
     redis.call('ZINCRBY', TURNS, #found, lane)
@@ -213,13 +207,15 @@ while #taken < wanted and tried < 200 do
     redis.call('ZREM', TURNS, lane)
     redis.call('ZADD', IDLE, used + #found, lane)
   end
-  for _, frame in ipairs(found) do lease(frame, false) end
+  for number, frame in ipairs(found) do lease(frame, number <= firsts) end
 end
 if #taken > 0 then redis.call('HSET', STAT, 'turn', turn) end
 if #taken > 0 and tries then redis.call('SET', P .. 'probe', process, 'PX', 15000) end
 
 local soon = redis.call('ZRANGE', SCHED, 0, 0, 'WITHSCORES')[2]
-local rest = wanted > 0 and redis.call('LLEN', NEXT) + redis.call('ZCARD', TURNS) or 0
+local passing = wanted > 0 and redis.call('ZRANGE', RATES, 0, 0, 'WITHSCORES')[2]
+if passing and (not soon or tonumber(passing) < tonumber(soon)) then soon = passing end
+local rest = wanted > 0 and redis.call('ZCARD', TURNS) + redis.call('HLEN', UNSERVED) or 0
 local wait = soon and math.max(0, math.ceil(soon - now)) or -1
 return {taken, lost, known and 1 or 0, wait, rest, fired, redis.call('HLEN', P .. 'rev')}
 """
@@ -247,7 +243,7 @@ for _, process in ipairs(redis.call('ZRANGEBYSCORE', PROCS, '-inf', now, 'LIMIT'
   for at = last - 1, 1, -2 do
     local nonce, frame = found[at], found[at + 1]
     redis.call('HDEL', leases, nonce)
-    leave(nonce, head_of(frame) .. DOUBT)
+    leave(nonce, DOUBT)
     tell_stalled(head_of(frame))
     if redis.call('HINCRBY', STALLS, nonce, 1) > most then
       dead[#dead + 1] = frame
@@ -255,7 +251,7 @@ for _, process in ipairs(redis.call('ZRANGEBYSCORE', PROCS, '-inf', now, 'LIMIT'
       redis.call('HSET', P .. 'p:' .. heir, nonce, frame)
     else
       stalled[#stalled + 1] = frame
-      offer(frame, true)
+      give_back(frame)
       redis.call('HINCRBY', STAT, 'stalled', 1)
     end
   end
