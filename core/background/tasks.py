@@ -12,6 +12,7 @@ from, so that a process imports only the tasks that it runs:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -59,7 +60,14 @@ class Task:
 
     @functools.cached_property
     def route(self) -> Route:
-        return Route.of(self.policy)
+        return Route.of(self.policy, dict(self._defaults()))
+
+    def _defaults(self) -> Iterator[tuple[str, Any]]:
+        for field in msgspec.structs.fields(self.arguments):
+            if not field.required:
+                value = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+                with contextlib.suppress(TypeError, ValueError):  # what JSON does not have, two cannot have in common
+                    yield field.encode_name, msgspec.to_builtins(value, str_keys=True)
 
     @property
     def in_steps(self) -> bool:

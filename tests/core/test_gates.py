@@ -196,11 +196,17 @@ def pay(account: str, number: int) -> None:
     did.append(number)
 
 
+@task(limits=AtOnce(1, by=("account",)))
+@public
+def pay_some(number: int, account: str = "savings") -> None: ...
+
+
 @pytest.fixture
 def chores(ctx: Flask, worker_app: Flask) -> Iterator[None]:
     module = ModuleType("chores.tasks")
-    pay.__module__ = module.__name__
-    vars(module)["pay"] = pay
+    for function in (pay, pay_some):
+        function.__module__ = module.__name__
+        vars(module)[function.__name__] = function
     did.clear()
     before = worker_app.extensions["pegboard.tasks"]._tasks.copy()
     worker_app.extensions["pegboard.tasks"].add("chores", module)
@@ -219,6 +225,13 @@ def test_an_enqueuer_that_knows_no_tasks_minds_their_limits(chores: None, run_jo
     assert run_jobs() == 5
     assert did == [0, 1, 2, 3, 4]
     assert figures.figures("default").waiting == 0
+
+
+def test_an_argument_that_is_left_out_is_its_default(ctx: Flask, chores: None) -> None:
+    enqueue("chores.pay_some", number=1)
+    enqueue("chores.pay_some", number=2, account="savings")
+    enqueue("chores.pay_some", number=3, account="other")
+    assert len(Leased(redis.client(), "default", "one").step(10).taken) == 2
 
 
 def test_a_job_from_before_its_limits_were_known_gets_them(worker_app: Flask, chores: None) -> None:

@@ -148,14 +148,25 @@ def test_while_a_queue_is_closed_such_a_failure_does_not_open_it(queue: Leased, 
     assert told().closed_seconds > 0, "it may have begun before the service went"
 
 
-def test_a_success_between_keeps_it_open(queue: Leased, worker_app: Flask) -> None:
+@pytest.mark.parametrize("between", [False, ValueError("the card has expired")], ids=["success", "failure"])
+def test_an_answer_between_keeps_it_open(queue: Leased, worker_app: Flask, between: Any) -> None:
     global away
     for number in range(12):
         enqueue("chores.charge", number=number)
-    for turn in (True, False, True):
+    for turn in (True, between, True):
         away = turn
         work(queue, worker_app, 4)
     assert told().closed_seconds == 0
+
+
+def test_a_try_that_goes_back_is_another_workers(queue: Leased, worker_app: Flask) -> None:
+    for number in range(8):
+        enqueue("chores.charge", number=number)
+    work(queue, worker_app, 5)
+    reopen(queue)
+    [tried] = queue.step(5).taken
+    queue.step(0, [Settled.of(tried, ("back", "", tried.raw()))])
+    assert len(Leased(redis.client(), "default", "two").step(5).taken) == 1
 
 
 @pytest.mark.parametrize("born", [timedelta(0), timedelta(days=9)], ids=["now", "long ago"])

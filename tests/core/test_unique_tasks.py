@@ -92,6 +92,23 @@ def test_twins_are_told_by_the_arguments_that_are_named(run_jobs: Callable[[], i
     assert sorted(did) == [("count", 1), ("count", 1), ("count_by", 1)]
 
 
+def test_an_argument_that_is_left_out_is_its_default(run_jobs: Callable[[], int]) -> None:
+    enqueue("chores.count", number=1)
+    enqueue("chores.count", number=1, note="")
+    enqueue("chores.count", note="", number=1.0)
+    assert waiting() == 1
+    enqueue("chores.count", number=1, note="b")
+    assert waiting() == 2
+
+
+def test_a_process_that_has_the_tasks_and_one_that_has_not_agree(ctx: Flask, worker_app: Flask) -> None:
+    with ctx.app_context():
+        enqueue("chores.count", number=1)
+    with worker_app.app_context(), acting_in(DEFAULT):
+        enqueue("chores.count", number=1, note="")
+    assert waiting() == 1
+
+
 def test_a_job_that_is_tried_again_keeps_its_twins_away_until_it_has_failed(run_jobs: Callable[[], int]) -> None:
     enqueue("chores.count_by", number=1, note="fail")
     run_jobs()

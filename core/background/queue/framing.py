@@ -13,7 +13,7 @@ from core.data.outbox import Envelope
 
 
 def framed(envelope: Envelope, route: Route, nonce: bytes | None = None) -> bytes:
-    gates = gates_of(envelope, route.limits) + (mark_of(envelope.id) if route.followed else "")
+    gates = gates_of(envelope, route.limits, route.defaults) + (mark_of(envelope.id) if route.followed else "")
     return frame(messages.encode(envelope), head_of(route.priority, lane_of(envelope.tenant_id), gates), nonce)
 
 

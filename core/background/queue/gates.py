@@ -8,11 +8,13 @@ Jobs that must wait take no hand: they wait in Redis, in their order.
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
+from core.background.queue.sameness import facts
 from core.data.outbox import Envelope
 
 MOST = 10_000
@@ -53,16 +55,15 @@ class Rate(msgspec.Struct, frozen=True, tag=True):
 Limit = AtOnce | Rate
 
 
-def gates_of(envelope: Envelope, limits: Sequence[Limit]) -> str:
+def gates_of(envelope: Envelope, limits: Sequence[Limit], defaults: Mapping[str, Any]) -> str:
     """What a frame's head says of the limits of its task (``lua.py``)."""
-    return "".join(f";{limit.word()}={_key(envelope, limit, at)}" for at, limit in enumerate(limits))
+    return "".join(f";{limit.word()}={_key(envelope, limit, at, defaults)}" for at, limit in enumerate(limits))
 
 
-def _key(envelope: Envelope, limit: Limit, at: int) -> str:
+def _key(envelope: Envelope, limit: Limit, at: int, defaults: Mapping[str, Any]) -> str:
     """Those with the same one are counted together; two limits of a task are counted apart."""
     tenant = envelope.tenant_id if limit.by or limit.each_tenant else None
-    facts = (envelope.name, at, tenant, {name: envelope.payload.get(name) for name in sorted(limit.by)})
-    told = msgspec.json.encode(facts, order="deterministic")
+    told = msgspec.json.encode((envelope.name, at, tenant, facts(envelope, limit.by, defaults)), order="deterministic")
     return urlsafe_b64encode(blake2b(told, digest_size=12).digest()).decode()
 
 

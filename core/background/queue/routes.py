@@ -5,6 +5,8 @@ A worker that takes a job off a queue which is not its task's own passes it on, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
 
 class Route(NamedTuple):
-    """Where jobs of a task go: ``by`` are the arguments by which two are twins, () for all, ``None`` for never."""
+    """Where jobs of a task go: ``by`` are the arguments by which two are twins, () for all, ``None`` for never.
+    ``defaults`` are those of arguments that twins or limits depend on."""
 
     queue: str = DEFAULT
     priority: int = 0
@@ -29,10 +32,16 @@ class Route(NamedTuple):
     window: float | None = None
     limits: tuple[Limit, ...] = ()
     followed: bool = False
+    defaults: Mapping[str, Any] = MappingProxyType({})
 
     @classmethod
-    def of(cls, policy: Policy) -> Route:
-        return cls(policy.queue, policy.priority, policy.by, policy.window, policy.limits, policy.followed)
+    def of(cls, policy: Policy, defaults: Mapping[str, Any]) -> Route:
+        """``defaults`` are those of all arguments that have one."""
+        names = {name for limit in policy.limits for name in limit.by}
+        if policy.by is not None:
+            names |= set(policy.by or defaults)
+        known = {name: value for name, value in defaults.items() if name in names}
+        return cls(policy.queue, policy.priority, policy.by, policy.window, policy.limits, policy.followed, known)
 
 
 PLAIN = Route()

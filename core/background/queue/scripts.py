@@ -108,6 +108,7 @@ while at <= #ARGV do
       give_back(second)
       tell_stalled(head_of(second))
       given_back = true
+      if redis.call('GET', P .. 'probe') == process then redis.call('DEL', P .. 'probe') end
     elseif what == 'tell' then tell(first, event(second))
     elseif what == 'put' then place(first, second)
     elseif what == 'count' then redis.call('HINCRBY', STAT, first, second)
@@ -157,7 +158,7 @@ if state[3] then
   else
     wanted = 0
   end
-elseif well and state[2] then
+elseif (well or answered) and state[2] then
   redis.call('HDEL', STAT, 'row')
 end
 if state[1] then wanted = 0 end

@@ -8,6 +8,7 @@ import msgspec
 
 from core.background.queue.keys import Keys
 from core.background.queue.routes import Route
+from core.background.queue.sameness import facts
 from core.data.outbox import Envelope
 
 LONGEST = 86_400.0
@@ -18,8 +19,8 @@ def key_of(envelope: Envelope, route: Route) -> str:
     """The key that a job and its twins share; empty for one that has none."""
     if route.by is None or envelope.kind != "task":
         return ""
-    facts = {name: envelope.payload.get(name) for name in sorted(route.by or envelope.payload)}
-    told = msgspec.json.encode((envelope.name, envelope.tenant_id, facts), order="deterministic")
+    same = facts(envelope, route.by or {*envelope.payload, *route.defaults}, route.defaults)
+    told = msgspec.json.encode((envelope.name, envelope.tenant_id, same), order="deterministic")
     return f"{Keys(route.queue).prefix}u:{blake2b(told, digest_size=16).hexdigest()}"
 
 
