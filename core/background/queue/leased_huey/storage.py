@@ -155,7 +155,9 @@ class LeasedStorage(BaseStorage):
         return _messages(found[:limit] if limit else found)
 
     def flush_queue(self) -> None:
-        self.place.client().delete(self.keys.lane(""), self.keys.ranked(""), self.keys.turns)
+        self.place.client().delete(
+            *(key("") for key in (self.keys.first, self.keys.lane, self.keys.ranked)), self.keys.turns
+        )
 
     # -- the schedule --
 
