@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextvars import Context, ContextVar
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any, Literal, TypeVar, get_args
 
@@ -29,6 +29,7 @@ from flask import Flask
 from core import telemetry
 from core.background.functions import call_faults, refuse_second, signature_faults
 from core.background.lease import Lease, lease
+from core.background.queue.words import said
 from core.contracts import SYSTEM
 from core.data import confirming, redis, sweeping
 from core.data.faults import as_refusal
@@ -171,12 +172,11 @@ class Runner:
         self.app = app
         self.leaving = threading.Event()
         self.deadline = 0.0
-        kind = app.extensions["pegboard.kind"]
         duties: dict[str, Duty] = app.extensions["pegboard.duties"]
         self.threads = [
             threading.Thread(target=self._serve, args=(duty,), name=f"duty-{duty.name}", daemon=True)
             for duty in duties.values()
-            if kind in duty.kinds
+            if app.extensions["pegboard.kind"] in duty.kinds
         ]
 
     def start(self) -> None:
@@ -196,17 +196,22 @@ class Runner:
 
     def _serve(self, duty: Duty) -> None:
         wait = random.uniform(0, min(duty.every, FIRST_WITHIN))
-        while not self.leaving.wait(wait):
-            began = time.time()
-            run_once(self.app, duty)
-            # At its own pace; one that takes longer than its period rests a little all the same.
-            wait = max(began + duty.every - time.time(), duty.every / 10) * random.uniform(0.95, 1.05)
+        while not self.leaving.is_set():
+            try:
+                if self.leaving.wait(wait):
+                    return
+                began, wait = time.monotonic(), duty.every
+                run_once(self.app, duty)
+                # At its own pace; one that takes longer than its period rests a little all the same.
+                wait = max(began + duty.every - time.monotonic(), duty.every / 10) * random.uniform(0.95, 1.05)
+            except BaseException:  # a timer that a run set and left behind: nobody would miss the duty
+                log.exception("something that a duty left behind struck it between its runs", extra={"duty": duty.name})
 
 
 def run_once(app: Flask, duty: Duty) -> bool:
     """Run a duty now, as the system, in contexts of its own; False when another process is at it.
 
-    A failure is logged, recorded and swallowed.
+    Whatever it raises is logged, recorded and swallowed: only Ctrl-C leaves here, where a test or a tool calls this.
     """
     return Context().run(_run_once, app, duty)
 
@@ -216,8 +221,10 @@ def _run_once(app: Flask, duty: Duty) -> bool:
     with app.app_context(), telemetry.log_context(plugin=duty.name.partition(".")[0]), acting_as(SYSTEM):
         try:
             ran = _run(duty)
-        except Exception as exc:
-            error = f"{type(exc).__name__}: {exc}"[:500]
+        except BaseException as exc:
+            if isinstance(exc, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise
+            error = said(exc)
             if as_refusal(exc) is not None:
                 log.warning("a duty could not run, a store is away or busy: %s", error, extra={"duty": duty.name})
             else:
@@ -235,11 +242,8 @@ def _run(duty: Duty) -> bool:
     with lease(redis.board_key("core", "duty", duty.name)) as held:
         if held is None:
             return False
-        token = _lease.set(held)
-        try:
-            return _call(duty, locked=False)
-        finally:
-            _lease.reset(token)
+        _lease.set(held)  # in this run's own context
+        return _call(duty, locked=False)
 
 
 def _call(duty: Duty, *, locked: bool) -> bool:
@@ -254,14 +258,12 @@ def _call(duty: Duty, *, locked: bool) -> bool:
 
 
 def _lock_number(name: str) -> int:
-    digest = hashlib.blake2b(f"pegboard duty {name}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, signed=True)
+    return int.from_bytes(hashlib.blake2b(f"pegboard duty {name}".encode(), digest_size=8).digest(), signed=True)
 
 
 def _record(duty: Duty, began: datetime, error: str | None) -> None:
     now = datetime.now(UTC)
-    following = datetime.fromtimestamp(max(now.timestamp(), began.timestamp() + duty.every), UTC)
-    facts = {"started": began, "ended": now, "next": following, "error": error}
+    facts = {"started": began, "ended": now, "next": max(now, began + timedelta(seconds=duty.every)), "error": error}
     try:
         redis.client().hset(redis.board_key("core", "duties"), duty.name, msgspec.json.encode(facts))
     except Exception as exc:  # the run itself is what matters

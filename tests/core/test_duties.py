@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from types import ModuleType
 from typing import Any
 
+import gevent
 import pytest
 from flask import Flask
 from redis.exceptions import ConnectionError as RedisAway
@@ -93,6 +95,50 @@ def test_a_store_that_is_away_is_one_line_and_no_stack(ctx: Flask, caplog: pytes
     [line] = [record for record in caplog.records if record.levelname == "WARNING"]
     assert "a store is away" in line.message
     assert line.exc_info is None
+
+
+def test_the_error_of_a_run_tells_no_secret_though_it_is_cut(ctx: Flask) -> None:
+    words = "x" * 450 + " postgres://bob:hunter2-which-is-long@db/" + "one" * 100
+
+    def fail() -> None:
+        raise RuntimeError(words)
+
+    assert run_once(ctx, Duty("t.leak", 60, ("web",), fail))
+    error = last_runs()["t.leak"]["error"]
+    assert "hunter2" not in error and "postgres://" in error
+    assert len(error) <= 512
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (SystemExit(3), "SystemExit: 3"),
+        (CancelledError(), "CancelledError: "),
+        (gevent.Timeout(1), "Timeout: 1 second"),
+        (gevent.GreenletExit(), "GreenletExit: "),
+        (Mute(), "Mute: (it cannot be printed)"),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_whatever_a_run_raises_is_its_error(ctx: Flask, raised: BaseException, told: str) -> None:
+    def fail() -> None:
+        raise raised
+
+    assert run_once(ctx, Duty("t.odd", 60, ("web",), fail))
+    assert last_runs()["t.odd"]["error"] == told
+
+
+def test_ctrl_c_ends_whoever_runs_a_duty_by_hand(ctx: Flask) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_once(ctx, Duty("t.stop", 60, ("web",), stop))
 
 
 # -- alone ----------------------------------------------------------------------------------------------------------
@@ -193,6 +239,40 @@ def test_each_duty_of_this_kind_runs_again_and_again_until_stopped(
     time.sleep(0.1)
     assert len(ran) == after
     assert "elsewhere" not in ran
+
+
+@pytest.mark.parametrize("strikes", ["in its run", "at rest"])
+def test_a_duty_that_was_struck_runs_again(
+    ctx: Flask, no_duties: dict[str, Duty], monkeypatch: pytest.MonkeyPatch, strikes: str
+) -> None:
+    ran: list[bool] = []
+
+    def strike(*_: Any) -> None:
+        ran.append(True)
+        raise SystemExit
+
+    if strikes == "at rest":
+        monkeypatch.setattr(duties, "_record", strike)
+    add(ctx, Duty("t.struck", 0.02, ("web",), strike if strikes == "in its run" else lambda: None))
+    duties.start(ctx)
+    eventually(lambda: len(ran) > 3)
+    duties.stop()
+
+
+def test_a_clock_that_is_set_back_does_not_hold_a_duty_up(
+    ctx: Flask, no_duties: dict[str, Duty], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[bool] = []
+    clock = time.time
+
+    def run() -> None:
+        ran.append(True)
+        monkeypatch.setattr(time, "time", lambda: clock() - 3600 * len(ran))
+
+    add(ctx, Duty("t.paced", 0.02, ("web",), run))
+    duties.start(ctx)
+    eventually(lambda: len(ran) > 3)
+    duties.stop()
 
 
 def test_stopping_waits_for_the_run_under_way_but_not_for_ever(ctx: Flask, no_duties: dict[str, Duty]) -> None:

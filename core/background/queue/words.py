@@ -18,3 +18,12 @@ def fit(text: str, longest: int = LONGEST) -> str:
     # Scrubbed before it is cut: half a secret would no longer look like one. What is far beyond is not looked at.
     shown = scrub(legible(text[: longest * 8]))
     return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+
+
+def said(exc: BaseException, longest: int = LONGEST) -> str:
+    """Its class and its words, as far as it has any that can be had."""
+    try:
+        words = str(exc)
+    except Exception:
+        words = "(it cannot be printed)"
+    return fit(f"{type(exc).__name__}: {words}", longest)
