@@ -45,6 +45,11 @@ TASKS = """\
     consumer.FINISH = float(os.environ.get("FINISH", 1))
     children.IDLE = float(os.environ.get("IDLE", 60))
     children.DYING = float(os.environ.get("DYING", 5))
+    children.BOOT = float(os.environ.get("BOOT", 60))
+    hangs = os.environ.get("FIRST_HANGS")
+    if hangs and "core.worker_child" in sys.orig_argv and not os.path.exists(hangs):
+        open(hangs, "w").close()
+        time.sleep(600)  # as where a name server does not answer
 
     def say(word):
         redis.client().rpush("chores:notes", word)
@@ -209,6 +214,18 @@ def test_a_template_that_does_not_answer_is_given_up(process: StartProcess, chor
     eventually(lambda: gone(family))
     enqueue("chores.tell")
     eventually(lambda: notes()[-1] == "plain, a pool of 2")
+
+
+def test_a_template_that_hangs_at_boot_is_killed_and_the_next_job_gets_another(
+    process: StartProcess, chores: dict[str, str], tmp_path: Path
+) -> None:
+    hung = tmp_path / "hung"
+    worker = process("worker", BOOT="6", FIRST_HANGS=str(hung), **chores)
+    enqueue("chores.tell")
+    eventually(hung.exists)
+    [template] = below(worker.pid)
+    eventually(lambda: gone([template]))
+    eventually(lambda: notes() == ["plain, a pool of 2"])
 
 
 def test_a_job_for_which_no_process_can_be_had_waits(ctx: Flask, worker_app: Flask) -> None:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 IDLE = 60.0
 """Seconds without a job after which a child, and after the last one the template, leaves."""
 BOOT = 60.0
-"""Seconds for a template to boot and fork."""
+"""Seconds for a template to boot and fork; after them it is killed, and all of its children with it."""
 DYING = 5.0
 """Seconds for a killed child to be buried; after them the template is killed, and all of its children with it."""
 
@@ -91,6 +91,9 @@ class Template:
             with theirs:
                 socket.send_fds(self._control, [talk.RECORD.pack(talk.FORK, number, 0)], [theirs.fileno()])
             if not child.born.wait(BOOT):
+                if not child.born.ready():
+                    self._give_up()
+                    child.born.wait(DYING)
                 raise NoChild("the template made none")
         except OSError as exc:
             raise NoChild(f"the template is gone: {exc}") from exc
@@ -106,9 +109,13 @@ class Template:
             self._control.sendall(talk.RECORD.pack(talk.KILL, child.pid, 0))
         child.ended.wait(DYING)
         if not child.ended.ready():
-            log.error("the template does not answer: it is killed with all of its children")
-            self.process.kill()
+            self._give_up()
             child.ended.wait(DYING)
+
+    def _give_up(self) -> None:
+        """The next job gets another."""
+        log.error("the template does not answer: it is killed with all of its children")
+        self.process.kill()
 
     @property
     def unused(self) -> bool:
