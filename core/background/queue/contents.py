@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from core.background.queue import delivery
@@ -10,7 +10,8 @@ from core.background.queue.frames import RANKED, Frame
 from core.background.queue.keys import DEFAULT, Keys
 from core.data import redis
 
-BATCH = 500
+FIRST, BATCH = 8, 500
+"""Frames that are fetched at once: a few for those who look at the first alone, and twice as many each time."""
 
 
 def waiting(queue: str = DEFAULT, lane: str | None = None) -> Iterator[Frame]:
@@ -21,10 +22,9 @@ def waiting(queue: str = DEFAULT, lane: str | None = None) -> Iterator[Frame]:
     lanes = [each.decode() for each in store.zrange(keys.turns, 0, -1)]
     for one in lanes if lane is None else [lane]:
         yield from _listed(store, keys.first(one))
-        ranked = [(member[RANKED:], score) for member, score in store.zrange(keys.ranked(one), 0, -1, withscores=True)]
-        yield from (Frame.read(raw) for raw, score in ranked if score < 0)
+        yield from _ranked(store, keys.ranked(one), "-inf", "(0")
         yield from _listed(store, keys.lane(one))
-        yield from (Frame.read(raw) for raw, score in ranked if score > 0)
+        yield from _ranked(store, keys.ranked(one), "(0", "+inf")
     for gate in store.smembers(keys.gated):
         yield from _of(lane, _listed(store, keys.at_gate(gate.decode())))
 
@@ -41,10 +41,19 @@ def waiting_count(store: Any, keys: Keys) -> int:
 
 
 def _listed(store: Any, key: str) -> Iterator[Frame]:
-    start = 0
-    while found := store.lrange(key, start, start + BATCH - 1):
-        yield from map(Frame.read, found)
-        start += BATCH
+    return map(Frame.read, _paged(lambda start, many: store.lrange(key, start, start + many - 1)))
+
+
+def _ranked(store: Any, key: str, low: str, high: str) -> Iterator[Frame]:
+    found = _paged(lambda start, many: store.zrangebyscore(key, low, high, start, many))
+    return (Frame.read(member[RANKED:]) for member in found)
+
+
+def _paged(read: Callable[[int, int], list[bytes]]) -> Iterator[bytes]:
+    start, many = 0, FIRST
+    while found := read(start, many):
+        yield from found
+        start, many = start + many, min(2 * many, BATCH)
 
 
 def _of(lane: str | None, frames: Iterator[Frame]) -> Iterator[Frame]:
@@ -54,7 +63,8 @@ def _of(lane: str | None, frames: Iterator[Frame]) -> Iterator[Frame]:
 def scheduled(queue: str = DEFAULT) -> Iterator[Frame]:
     """What is not due, the earliest first."""
     store: Any = redis.client()
-    yield from map(Frame.read, store.zrange(Keys(queue).sched, 0, -1))
+    key = Keys(queue).sched
+    return map(Frame.read, _paged(lambda start, many: store.zrange(key, start, start + many - 1)))
 
 
 def leased(queue: str = DEFAULT) -> Iterator[Frame]:
