@@ -6,17 +6,21 @@ import random
 import statistics
 from collections import Counter
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from flask import Flask
 from handover import NOW, put
 
-from core.background.queue import parts, tallies
+from core.background import AtOnce
+from core.background.queue import framing, parts, tallies
 from core.background.queue.figures import figures
 from core.background.queue.frames import frame, head_of, lane_of
+from core.background.queue.gates import Limit
 from core.background.queue.leased import Leased, Settled
-from core.data import DEFAULT, PLATFORM, redis, sweeping
+from core.background.queue.routes import Route
+from core.data import DEFAULT, PLATFORM, new_id, redis, sweeping
+from core.data.outbox import Envelope
 
 
 def finish(many: int, task: str, lane: str, waited: float, ran: float, how: str = "done") -> None:
@@ -80,6 +84,33 @@ def test_of_too_many_only_the_first_are_looked_at(ctx: Flask, monkeypatch: pytes
     sweeping.sweep(settled=NOW)
     [part] = parts.parts("default", "task")
     assert (part.waiting, part.partial) == (2, True)
+
+
+@pytest.mark.parametrize("limits", [(), (AtOnce(1, each_tenant=True),)], ids=["free", "at a gate"])
+def test_what_waits_of_a_tenant_is_not_sought_among_the_others(
+    ctx: Flask, monkeypatch: pytest.MonkeyPatch, limits: tuple[Limit, ...]
+) -> None:
+    monkeypatch.setattr(parts, "LOOKED_AT", 2)
+    queue = Leased(redis.client(), "default", "one")
+    big, small = uuid4(), uuid4()
+    for tenant, many, priority in ((big, 20, 5), (big, 10, 0), (small, 3, 5), (small, 4, -5)):
+        jobs = [Envelope(new_id(), "task", "shelf.nothing", {}, tenant) for _ in range(many)]
+        queue.push([(0, framing.framed(job, Route(priority=priority, limits=limits))) for job in jobs])
+    taken = 0
+    if limits:
+        taken = len(queue.step(2).taken)
+        queue.step(0)
+    for tenant, many in ((big, 30), (small, 7)):
+        [part] = parts.parts("default", "tenant", lane=lane_of(tenant))
+        assert (part.waiting + part.active, part.partial) == (many, False)
+        assert part.oldest_seconds is not None
+    both = {UUID(each.name): each.waiting for each in parts.parts("default", "tenant")}
+    assert sum(both.values()) == 37 - taken and both.keys() == {big, small}
+
+
+def test_what_waits_in_a_lane_that_is_none_of_ours_is_left_out(ctx: Flask) -> None:
+    Leased(redis.client(), "default", "one").push([(0, frame(b"x", head_of(0, "none"))), (0, frame(b"x", head_of()))])
+    assert [(part.name, part.waiting) for part in parts.parts("default", "tenant")] == [("", 1)]
 
 
 def test_tenants_have_no_line_of_their_own_beyond_what_memory_allows(ctx: Flask) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from core.background.queue import delivery
@@ -19,8 +21,7 @@ def waiting(queue: str = DEFAULT, lane: str | None = None) -> Iterator[Frame]:
     ``lane``, of that tenant alone."""
     store: Any = redis.client()
     keys = Keys(queue)
-    lanes = [each.decode() for each in store.zrange(keys.turns, 0, -1)]
-    for one in lanes if lane is None else [lane]:
+    for one in _lanes(store, keys, lane):
         yield from _listed(store, keys.first(one))
         yield from _ranked(store, keys.ranked(one), "-inf", "(0")
         yield from _listed(store, keys.lane(one))
@@ -30,7 +31,7 @@ def waiting(queue: str = DEFAULT, lane: str | None = None) -> Iterator[Frame]:
 
 
 def waiting_count(store: Any, keys: Keys) -> int:
-    lanes = [each.decode() for each in store.zrange(keys.turns, 0, -1)]
+    lanes = _lanes(store, keys, None)
     gates = [each.decode() for each in store.smembers(keys.gated)]
     with store.pipeline(transaction=False) as pipe:
         for lane in lanes:
@@ -38,6 +39,37 @@ def waiting_count(store: Any, keys: Keys) -> int:
         for gate in gates:
             pipe.llen(keys.at_gate(gate))
         return sum(pipe.execute())
+
+
+def waiting_by_lane(store: Any, keys: Keys, lane: str | None = None) -> Counter[str]:
+    """How many jobs wait of each tenant, or of one alone, at gates too; none is read for it."""
+    lanes = _lanes(store, keys, lane)
+    at_gates = {one.decode(): int(many) for one, many in store.hgetall(keys.gate_lengths).items()}
+    counts = Counter(at_gates if lane is None else {lane: at_gates.get(lane, 0)})
+    with store.pipeline(transaction=False) as pipe:
+        for one in lanes:
+            pipe.llen(keys.first(one)).llen(keys.lane(one)).zcard(keys.ranked(one))
+        found = pipe.execute()
+    counts.update({one: sum(found[3 * at : 3 * at + 3]) for at, one in enumerate(lanes)})
+    return +counts
+
+
+def heads(store: Any, keys: Keys, lane: str | None = None) -> Iterator[Frame]:
+    """The first in each place where jobs of each tenant wait, or of one alone; of more than 500 gates not of all."""
+    lanes, gates = _lanes(store, keys, lane), islice(store.sscan_iter(keys.gated, count=BATCH), BATCH)
+    with store.pipeline(transaction=False) as pipe:
+        for one in lanes:
+            pipe.zrange(keys.ranked(one), 0, 0).lrange(keys.lane(one), 0, 0).lrange(keys.first(one), 0, 0)
+        for gate in gates:
+            pipe.lrange(keys.at_gate(gate.decode()), 0, 0)
+        found = pipe.execute()
+    for at, raws in enumerate(found):
+        ranked = at < 3 * len(lanes) and at % 3 == 0
+        yield from _of(lane, (Frame.read(raw[RANKED:] if ranked else raw) for raw in raws))
+
+
+def _lanes(store: Any, keys: Keys, lane: str | None) -> list[str]:
+    return [each.decode() for each in store.zrange(keys.turns, 0, -1)] if lane is None else [lane]
 
 
 def _listed(store: Any, key: str) -> Iterator[Frame]:
