@@ -43,5 +43,6 @@ class Bell:
     def _listen(self, channel: Any) -> None:
         while not self._stopped:
             message = channel.get_message(timeout=PATIENCE)
-            if message and (ring := self.ring.get(message["data"].decode())):
+            # Anybody can publish here, and anything: what is no UTF-8 is the name of no queue.
+            if message and (ring := self.ring.get(message["data"].decode(errors="replace"))):
                 ring()
