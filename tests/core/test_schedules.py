@@ -281,8 +281,8 @@ def test_from_the_declaration_to_the_work(ctx: Flask, process: StartProcess, tmp
         """
     environ = install(tmp_path, "chores", duties=duties, tasks=work)
     process("worker", **environ)
-    eventually(lambda: tasks.told("chores.note"))
-    assert tasks.told("chores.note") == tasks.Known("default", {"at": True})
+    known = eventually(lambda: tasks.told("chores.note"))
+    assert (known.queue, known.takes) == ("default", {"at": True})
     for _ in range(2):
         process("scheduler", **environ)
 
@@ -399,7 +399,7 @@ def test_schedules_whose_jobs_nobody_would_run_are_told(
     reconciling.tell_unserved()
     logged = [vars(line) for line in caplog.records if "wait for nobody" in line.message]
     assert {(line["schedule"], line["reason"]) for line in logged} == {
-        ("t.lost", "no worker has told of its task t.note yet"),
+        ("t.lost", "no worker has told of its task t.note within a day"),
         ("t.idle", "no worker consumes the queue default of its task shelf.count"),
     }
     told = [each for each in schedules.examine(Patient(settings(), {}, None)) if each.severity == "warning"]

@@ -39,6 +39,8 @@ SETTLE = 2
 """Seconds for the last to be settled."""
 AGAIN = 5.0
 """Seconds between two tries to tell the others of this worker's tasks."""
+TOLD_EACH = 3600.0
+"""Seconds after which they are told again: what nobody has told for a day is forgotten."""
 TIMEOUT = 4.0
 """Of the pumps' connections: a step waits for nothing."""
 
@@ -101,7 +103,7 @@ def consume(app: Flask, leaving: Callable[[], None] = lambda: None) -> None:
     watchdog.start()
     for crew in crews:
         crew.start()
-    _announce(app)
+    announcing = _announce(app)
     log.info("worker is ready", extra={"queues": sizes})
     with app.app_context():
         if others := unconsumed(app):
@@ -117,6 +119,7 @@ def consume(app: Flask, leaving: Callable[[], None] = lambda: None) -> None:
             lines.sum_up()
             summed = now
     watchdog.stop()
+    announcing.kill(block=False)
     log.info("worker ends: running jobs may finish", extra={"running": sum(crew.pump.running for crew in crews)})
     leaving()
     deadline = time.monotonic() + FINISH
@@ -133,22 +136,23 @@ def consume(app: Flask, leaving: Callable[[], None] = lambda: None) -> None:
     log.info("worker has ended")
 
 
-def _announce(app: Flask) -> None:
+def _announce(app: Flask) -> gevent.Greenlet:
     """Tell the others which tasks go where, and which queues there are, once Redis is there."""
 
     def announce() -> None:
         while True:
             try:
                 with app.app_context():
-                    routes.tell(app)
-                    tasks.tell(app)
+                    gone = tasks.forgotten()
+                    routes.tell(app, gone)
+                    tasks.tell(app, gone)  # last: whoever dies before it leaves the names for the next
                     for name in routes.own_queues() | queues_of(app).keys():
                         delivery.remember(name)
-                return
+                gevent.sleep(TOLD_EACH)
             except Exception:
                 gevent.sleep(AGAIN)
 
-    gevent.spawn(announce)
+    return gevent.spawn(announce)
 
 
 def _leave(pump: Pump) -> None:

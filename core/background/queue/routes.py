@@ -5,7 +5,7 @@ A worker that takes a job off a queue which is not its task's own passes it on, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -73,14 +73,17 @@ def own_queues() -> set[str]:
     return {DEFAULT} | {task.policy.queue for task in found if task is not None}
 
 
-def tell(app: Flask) -> None:
-    """What this worker's tasks say, for processes that do not import them. A worker calls it as it starts."""
+def tell(app: Flask, gone: Iterable[str] = ()) -> None:
+    """What this worker's tasks say, for processes that do not import them; those in ``gone`` nobody has any more.
+
+    A worker calls it as it starts, and each hour.
+    """
     tasks: Tasks = app.extensions["pegboard.tasks"]
     found = [task for name in tasks.names() if (task := tasks.get(name)) is not None]
     routes = {task.name: task.route for task in found}
     special: dict[Any, Any] = {name: msgspec.json.encode(route) for name, route in routes.items() if route != PLAIN}
     with redis.client().pipeline(transaction=True) as pipe:
-        if plain := [name for name in routes if name not in special]:
+        if plain := [name for name in [*routes, *gone] if name not in special]:
             pipe.hdel(routes_key(), *plain)
         if special:
             pipe.hset(routes_key(), mapping=special)

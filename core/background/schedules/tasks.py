@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -14,24 +15,50 @@ from core.background.tasks import Tasks
 from core.data import redis
 from core.data.models import utcnow
 
+KNOWN_FOR = 86_400.0
+"""Seconds after which a task that no worker has told of again is unknown: workers do so each hour."""
+
 
 class Known(msgspec.Struct, frozen=True):
-    """A task of some worker: its queue, and each argument with whether it must be given."""
+    """A task of some worker: its queue, each argument with whether it must be given, and when that was told."""
 
     queue: str
     takes: dict[str, bool]
+    at: float | None = None
+    """``None`` from workers of an earlier release, who tell it once."""
+
+    @property
+    def is_old(self) -> bool:
+        return self.at is not None and time.time() - self.at > KNOWN_FOR
 
 
-def tell(app: Flask) -> None:
-    """What this worker's tasks take. A worker calls it as it starts."""
+def forgotten() -> list[str]:
+    """The tasks that no worker has told of for a day: no release has them any more."""
+    return [name for name, task in _all_told().items() if task.is_old]
+
+
+def tell(app: Flask, gone: Iterable[str] = ()) -> None:
+    """What this worker's tasks take, and that those of the names in ``gone`` are known no more."""
     tasks: Tasks = app.extensions["pegboard.tasks"]
-    found: dict[Any, Any] = {}
+    now = time.time()
+    # What was told once is kept for a day from now on.
+    undated = {name: msgspec.structs.replace(task, at=now) for name, task in _all_told().items() if task.at is None}
+    found: dict[Any, Any] = {name: msgspec.json.encode(task) for name, task in undated.items()}
     for task in (tasks.get(name) for name in tasks.names()):
         assert task is not None
         takes = {field.name: field.required for field in msgspec.structs.fields(task.arguments)}
-        found[task.name] = msgspec.json.encode(Known(task.policy.queue, takes))
-    if found:
-        redis.client().hset(tasks_key(), mapping=found)
+        found[task.name] = msgspec.json.encode(Known(task.policy.queue, takes, now))
+    with redis.client().pipeline(transaction=True) as pipe:
+        if names := list(gone):
+            pipe.hdel(tasks_key(), *names)
+        if found:
+            pipe.hset(tasks_key(), mapping=found)
+        pipe.execute()
+
+
+def _all_told() -> dict[str, Known]:
+    found: Any = redis.client().hgetall(tasks_key())
+    return {name.decode(): msgspec.json.decode(text, type=Known) for name, text in found.items()}
 
 
 def tasks_key() -> str:
@@ -39,9 +66,10 @@ def tasks_key() -> str:
 
 
 def told(name: str, client: Any = None) -> Known | None:
-    """What workers have told of a task; with a client of the caller's it needs no app."""
+    """What workers have told of a task within a day; with a client of the caller's it needs no app."""
     found: Any = (client or redis.client()).hget(tasks_key(), name)
-    return None if found is None else msgspec.json.decode(found, type=Known)
+    task = None if found is None else msgspec.json.decode(found, type=Known)
+    return None if task is None or task.is_old else task
 
 
 def unserved(client: Any, schedules: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -49,7 +77,7 @@ def unserved(client: Any, schedules: Iterable[tuple[str, str]]) -> Iterator[tupl
     for name, task in schedules:
         known = told(task, client)
         if known is None:
-            yield name, f"no worker has told of its task {task} yet"
+            yield name, f"no worker has told of its task {task} within a day"
         elif not consumers.of(client, known.queue).workers:
             yield name, f"no worker consumes the queue {known.queue} of its task {task}"
 
