@@ -112,6 +112,7 @@ CALLS = {
     f"{QUEUE}/figures.py:pause": "pause_and_resume",
     f"{QUEUE}/figures.py:resume": "pause_and_resume",
     f"{QUEUE}/retention.py:forget": "forget",
+    f"{QUEUE}/retention.py:forget_counts": "forget_counts",
 }
 ELSEWHERE = {
     f"{QUEUE}/leased.py:Leased.push": "Huey's own API does that, and is met in `test_huey_kill_points.py`",

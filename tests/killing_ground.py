@@ -234,6 +234,12 @@ def forget(order: dict[str, Any]) -> None:
     retention.forget("default", later, later)
 
 
+def forget_counts(order: dict[str, Any]) -> None:
+    from core.background.queue import retention
+
+    retention.forget_counts("default", ["k:chores.gone"])
+
+
 def pause_and_resume(order: dict[str, Any]) -> None:
     from core.background.queue import figures
 

@@ -1,7 +1,11 @@
-"""Forgetting what has ended long ago: dead letters, and the records of jobs. What may run yet is never touched."""
+"""Forgetting what has ended long ago: dead letters, the records of jobs, and counts of what is no more.
+
+What may run yet is never touched.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -52,3 +56,10 @@ def forget(queue: str, letters_before: datetime, records_before: datetime) -> Fo
         letters, records = letters + found[0], records + found[1]
         if max(found) < BATCH:
             return Forgotten(letters, records)
+
+
+def forget_counts(queue: str, whose: Iterable[str]) -> None:
+    """Throw away what was counted since the queue began of these tasks and lanes, named as ``tallies.ever`` does."""
+    fields = [f"{one}|{what}" for one in whose for what in ("completed", "failed")]
+    for start in range(0, len(fields), BATCH):
+        redis.client().hdel(Keys(queue).ended, *fields[start : start + BATCH])

@@ -11,10 +11,12 @@ import msgspec
 import pytest
 from flask import Flask
 
-from core.background.queue import contents
+from core.background.queue import contents, tallies
+from core.background.queue.frames import lane_of
 from core.background.queue.keys import Keys
 from core.background.queue.scripts import NAMES
 from core.background.queue.settling import Record
+from core.background.schedules import tasks
 from core.background.schedules.firing import fire
 from core.background.schedules.reconciling import reconcile
 from core.contracts import ReportSource, services
@@ -48,6 +50,19 @@ def test_clean_up_forgets_what_is_old_and_nothing_that_waits(
         assert [store.llen(place) for place in (keys.done, keys.failed)] == [2, 2]
         assert list(contents.waiting()) == waiting_before
     assert any(vars(line).get("dead_letters") == 1 for line in caplog.records)
+
+
+def test_clean_up_forgets_what_was_counted_of_those_who_are_gone(board: Flask, worker_app: Flask) -> None:
+    ended = Keys("default").ended
+    kept = {"l:", f"l:{lane_of(DEFAULT.id)}", "k:jobs.clean_up"}
+    with board.app_context():
+        tasks.tell(worker_app)
+        store: Any = redis.client()
+        store.sadd(NAMES, "default")
+        for one in (*kept, *(f"l:{lane_of(new_id())}" for _ in range(600)), "l:none", "k:t.gone"):
+            store.hset(ended, mapping={f"{one}|completed": 2, f"{one}|failed": 1})
+        housekeeping.clean_up()
+        assert tallies.ever("default") == dict.fromkeys(kept, (2, 1))
 
 
 MIDNIGHT = NOW.replace(hour=0)
