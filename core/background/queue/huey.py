@@ -19,9 +19,10 @@ from core import telemetry
 from core.background.queue import delivery, messages, settling
 from core.background.queue.frames import Frame
 from core.background.queue.pump import Pump
-from core.background.queue.running import Outcome, WorkerEnds, attempt, said
+from core.background.queue.running import Outcome, WorkerEnds, attempt
 from core.background.queue.stories import Held
 from core.background.queue.timeouts import JobTimeout
+from core.background.queue.words import said
 from core.data.faults import as_refusal
 from core.data.outbox import Envelope
 

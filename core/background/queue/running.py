@@ -19,7 +19,7 @@ from core.background.queue import chaining, lines
 from core.background.queue.groups import NoResults
 from core.background.queue.stories import Held
 from core.background.queue.timeouts import in_loop, limit
-from core.background.queue.words import fit
+from core.background.queue.words import said
 from core.contracts import TenantDirectory, service
 from core.data.faults import as_refusal
 from core.data.models import utcnow
@@ -102,7 +102,7 @@ def ended_outside(envelope: Envelope, exc: BaseException, seconds: float, app: F
 def _ended_outside(envelope: Envelope, exc: BaseException, seconds: float, app: Flask) -> Outcome:
     with app.app_context(), lines.context(envelope):
         what, again = _after_failure(envelope, exc)
-    return _told(envelope, what, again, seconds, said(exc))
+    return _told(envelope, what, again, seconds, said(exc, LONGEST_ERROR))
 
 
 def _perform(envelope: Envelope, app: Flask, held: Held | None) -> Outcome:
@@ -118,7 +118,7 @@ def _perform(envelope: Envelope, app: Flask, held: Held | None) -> Outcome:
         except BaseException as exc:  # whatever a task raises, the worker goes on
             if is_the_end(exc):
                 raise
-            error = said(exc)
+            error = said(exc, LONGEST_ERROR)
             what, again = _after_failure(envelope, exc)
         finally:
             job.end()
@@ -128,15 +128,6 @@ def _perform(envelope: Envelope, app: Flask, held: Held | None) -> Outcome:
 def is_the_end(exc: BaseException) -> bool:
     """Whether it is no task's, but the worker's that ends; or Ctrl-C, where a test or a tool runs jobs itself."""
     return isinstance(exc, WorkerEnds) or (isinstance(exc, KeyboardInterrupt) and not in_loop())
-
-
-def said(exc: BaseException) -> str:
-    """Its class and its words, as far as it has any that can be had."""
-    try:
-        words = str(exc)
-    except Exception:
-        words = "(it cannot be printed)"
-    return fit(f"{type(exc).__name__}: {words}", LONGEST_ERROR)
 
 
 def _told(
@@ -202,7 +193,7 @@ def _may(task: Task, envelope: Envelope, arguments: msgspec.Struct) -> None:
 
 
 def _after_failure(envelope: Envelope, exc: BaseException) -> tuple[str, Envelope | None]:
-    facts = {**lines.facts(envelope), "reason": said(exc)}
+    facts = {**lines.facts(envelope), "reason": said(exc, LONGEST_ERROR)}
     refusal = exc if isinstance(exc, Refused) else as_refusal(exc)
     now = time.time()
     since = envelope.waits or now
