@@ -270,9 +270,8 @@ def _record(duty: Duty, began: datetime, error: str | None) -> None:
         log.debug("a duty's run could not be recorded: %s", exc)
 
 
-# -- per process --------------------------------------------------------------------------------------------------
-
 _runners: list[Runner] = []
+"""Of this process."""
 
 
 def start(app: Flask) -> None:
@@ -297,4 +296,5 @@ def stop() -> None:
     """``leave``, and give runs under way until 10 s after that to finish."""
     leave()
     while _runners:
-        _runners.pop().join()
+        _runners[0].join()
+        _runners.pop(0)  # not before: until then the process is leaving

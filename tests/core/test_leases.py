@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from flask import Flask
 
-from core.background.queue import contents
+from core.background.queue import contents, neighbours
 from core.background.queue.frames import Frame, frame, head_of
 from core.background.queue.leased import MOST_STALLS, Leased, Settled
 from core.background.queue.neighbours import is_gone, me
@@ -236,6 +236,17 @@ def test_names_of_processes_tell_whether_they_are_gone() -> None:
     assert is_gone(f"{here}.4194000.{began}.{chance}")
     assert not is_gone(f"elsewhere-1.4194000.{began}.{chance}"), "of another machine nobody knows"
     assert not is_gone("drain-5")
+
+
+def test_another_users_process_of_whom_nothing_is_told_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(pid: int, number: int) -> None:
+        raise PermissionError
+
+    here, _, began, chance = me().split(".")
+    hidden = f"{here}.4194000.{began}.{chance}"
+    assert is_gone(hidden)
+    monkeypatch.setattr(neighbours.os, "kill", refuse)
+    assert not is_gone(hidden)
 
 
 def test_leases_of_a_process_that_has_ended_here_lapse_at_once(queue: Leased) -> None:

@@ -24,7 +24,19 @@ def is_gone(process: str) -> bool:
     pid, _, began = rest.rpartition(".")[0].partition(".")
     if here != _here() or here == "-" or not pid.isdecimal():
         return False
-    return _began(int(pid)) != began
+    found = _began(int(pid))
+    return found != began and not (found is None and _is_hidden(int(pid)))
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether it is another user's, of whom nobody is told here (``hidepid``, proc(5))."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _here() -> str:
