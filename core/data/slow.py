@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import sqlalchemy as sa
 from flask import Flask, current_app
 
 from core.config import BoardSettings
@@ -119,5 +118,5 @@ def _explain(statement: str) -> str:
         try:
             rows = raw.execute(f"explain execute pegboard_slow{nulls}", prepare=False).fetchall()
         finally:
-            connection.execute(sa.text("deallocate pegboard_slow"))
+            raw.execute(b"deallocate pegboard_slow", prepare=False)
         return "\n".join(row[0] for row in rows)[:LONGEST]
