@@ -203,6 +203,7 @@ def test_the_same_from_the_command_line(board: Flask) -> None:
 
 def test_the_commands_tell_where_else_something_is_dead(board: Flask) -> None:
     die(board)
+    board.cli.add_command(cli.jobs)
     runner = board.test_cli_runner()
     for command in ("dead", "replay"):
         told = runner.invoke(args=["jobs", command, "--task", "shelf.count"]).stderr
